@@ -42,7 +42,7 @@ mod range;
 mod table;
 
 pub use capability::{BitRot, Capabilities, CountMode, Mode, Sharing, ValueLane};
-// pub use change_set::{Change, ChangeSet};
+pub use change_set::{Change, ChangeSet};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use commit::{Commit, CommitSeq, Durability, Effective};
 pub use contract::{

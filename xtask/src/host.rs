@@ -1,8 +1,9 @@
 //! What this machine offers: programs, packages, and how child programs are started.
 //!
-//! Holds only questions about the machine and the one way to run a child (`run`, `output`); what is to be provided and
-//! why is decided by the modules that call it. Children never inherit the package variables that `cargo run` sets for
-//! this program, because build scripts that watch them would be run again for nothing.
+//! Holds only questions about the machine and the one way to run a child (`run`, `output`); what is
+//! to be provided and why is decided by the modules that call it. Children never inherit the
+//! package variables that `cargo run` sets for this program, because build scripts that watch them
+//! would be run again for nothing.
 
 use std::env;
 use std::ffi::OsStr;
@@ -10,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
 
-/// Variables that `cargo run` adds for the program it starts and that mean nothing to a nested cargo.
+/// Variables that `cargo run` adds for the program it starts and that mean nothing to a nested
+/// cargo.
 const CARGO_RUN_VARIABLES: [&str; 6] = [
     "CARGO_BIN_NAME",
     "CARGO_CRATE_NAME",
@@ -55,31 +58,51 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
+/// What cargo knows about the workspace with all features.
+pub(crate) fn metadata() -> Result<Metadata> {
+    let mut command = MetadataCommand::new();
+    command
+        .manifest_path(workspace_root().join("Cargo.toml"))
+        .features(CargoOpt::AllFeatures);
+    command
+        .exec()
+        .context("cannot read the workspace's metadata")
+}
+
 /// Runs a command with its output shown; a non-zero exit is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = describe(command);
-    let status = command.status().with_context(|| format!("cannot start `{shown}`"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{shown}`"))?;
     if !status.success() {
         bail!("`{shown}` failed ({status})");
     }
     Ok(())
 }
 
-/// Runs a command and returns what it printed; a non-zero exit is an error that carries its error output.
+/// Runs a command and returns what it printed; a non-zero exit is an error that carries its error
+/// output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let shown = describe(command);
-    let output = command.output().with_context(|| format!("cannot start `{shown}`"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start `{shown}`"))?;
     if !output.status.success() {
         let told = String::from_utf8_lossy(&output.stderr);
         bail!("`{shown}` failed ({}): {}", output.status, told.trim());
     }
-    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed bytes that are not UTF-8"))
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("`{shown}` printed bytes that are not UTF-8"))
 }
 
 /// The command line as a person would type it.
 pub(crate) fn describe(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let program = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
+    let program = program
+        .file_name()
+        .unwrap_or(program.as_os_str())
+        .to_string_lossy();
     let mut shown = program.into_owned();
     for argument in command.get_args() {
         shown.push(' ');

@@ -1,4 +1,7 @@
 //! The project's own tasks, run as `cargo xtask <task>`.
+//!
+//! This file only reads the task's name and hands over. A task that finds something wrong ends with
+//! a non-zero exit; what was found has been printed by then.
 
 #![forbid(unsafe_code)]
 
@@ -6,14 +9,31 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod cache;
 mod host;
 mod libclang;
+mod msrv;
 mod rocksdb;
+mod soak;
+mod steps;
+mod test;
+mod tidy;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  test [--require-all] [--quiet]   provide what is missing and run all tests
+  tidy                             check the rules of the house, formatting and clippy
+  soak --minutes N                 run the long variants with new seeds
+  rocksdb                          build RocksDB into the cache, once
+  env                              print the variables that make cargo use it, for `eval`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match dispatch(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -21,14 +41,50 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(arguments: &[String]) -> Result<()> {
-    match arguments.first().map(String::as_str) {
-        Some("rocksdb" | "env") => {
+fn dispatch(arguments: &[&str]) -> Result<bool> {
+    match arguments {
+        ["test", rest @ ..] => test::run(test::options(rest)?),
+        ["tidy"] => test::run_tidy(),
+        ["soak", rest @ ..] => soak::run(soak::minutes(rest)?).map(|()| true),
+        ["rocksdb"] => {
             for (name, value) in rocksdb::provide()? {
-                println!("export {name}='{value}'");
+                println!("{name}={value}");
             }
-            Ok(())
+            Ok(true)
         }
-        _ => bail!("usage"),
+        ["env"] => {
+            for (name, value) in rocksdb::provide()? {
+                println!("export {name}={}", quoted(&value));
+            }
+            Ok(true)
+        }
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        _ => bail!("no such task\n{USAGE}"),
+    }
+}
+
+/// A value as one word of a shell.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_tasks_are_refused() {
+        assert!(dispatch(&["tests"]).is_err());
+        assert!(dispatch(&[]).is_err());
+        assert!(dispatch(&["tidy", "--fix"]).is_err());
+    }
+
+    #[test]
+    fn values_survive_a_shell() {
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

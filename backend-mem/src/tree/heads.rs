@@ -6,6 +6,7 @@
 //! Unused head slots hold `u64::MAX`. Cost of a search: one pass over a few cache lines.
 
 use std::cmp::Ordering;
+use std::hint::black_box;
 use std::ops::Range;
 
 /// The padding of unused head slots; it sorts after or beside every real head.
@@ -21,6 +22,13 @@ pub(super) fn head(key: &[u8], skip: usize) -> u64 {
     let mut padded = [0u8; 8];
     padded[..tail.len()].copy_from_slice(tail);
     u64::from_be_bytes(padded)
+}
+
+/// Reads one value for the sake of its cache line. Counter updates are locked instructions, which
+/// wait for each other; plain reads of their lines beforehand miss the cache side by side.
+#[inline]
+pub(super) fn touch<T: Copy>(value: &T) {
+    black_box(*value);
 }
 
 /// How many leading bytes `a` and `b` have in common.

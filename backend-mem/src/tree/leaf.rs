@@ -89,18 +89,20 @@ enum Into {
     Patch,
 }
 
-/// See the head of this file.
-#[derive(Debug)]
+/// See the head of this file. The order of the fields is that of use: what every read needs lies
+/// in the first cache line, beside the counter of the `Arc`, and the heads follow.
+#[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Leaf {
     len: u16,
     skip: u32,
+    base: Option<Arc<[u8]>>,
+    patch: Vec<u8>,
+    heads: [u64; LEAF_CAPACITY],
     live_bytes: u32,
     payload_bytes: usize,
     blob_heap_bytes: usize,
-    base: Option<Arc<[u8]>>,
-    patch: Vec<u8>,
     blobs: Vec<Arc<Blob>>,
-    heads: [u64; LEAF_CAPACITY],
     slots: [Slot; LEAF_CAPACITY],
 }
 
@@ -236,12 +238,21 @@ impl Leaf {
         }
     }
 
+    /// Brings the line of the counter into the cache; see [`heads::touch`].
+    #[inline]
+    pub(super) fn touch(&self) {
+        heads::touch(&self.len);
+    }
+
     /// The same entries as a node of its own with room for `spare_bytes` more.
     pub(super) fn copy(&self, spare_bytes: usize) -> Self {
         if self.patch.len() > PATCH_MAX_BYTES || self.dead_bytes() > self.dead_limit() {
             let mut copy = Self::build(&[(self, 0..self.len())], Into::Base, 0);
             copy.patch = Vec::with_capacity(spare_bytes);
             return copy;
+        }
+        if let Some(first) = self.base.as_ref().and_then(|base| base.first()) {
+            heads::touch(first);
         }
         let mut patch = Vec::with_capacity(self.patch.len() + spare_bytes);
         patch.extend_from_slice(&self.patch);
@@ -303,12 +314,12 @@ impl Leaf {
     pub(super) fn replace_at(&mut self, at: usize, key: &[u8], value: &[u8]) {
         let old = self.entry(at).1.len();
         self.payload_bytes = self.payload_bytes - old + value.len();
-        if self.overwrite(at, key, value) {
-            return;
+        if !self.overwrite(at, key, value) {
+            self.release(at);
+            self.slots[at] = Slot::default();
+            self.slots[at] = self.store(key, value);
         }
-        self.release(at);
-        self.slots[at] = Slot::default();
-        self.slots[at] = self.store(key, value);
+        self.bound_dead_bytes();
     }
 
     /// Removes the entries in `range`.
@@ -327,9 +338,7 @@ impl Leaf {
             self.heads[at] = PAD;
             self.slots[at] = Slot::default();
         }
-        if self.dead_bytes() > self.dead_limit() {
-            self.compact(0);
-        }
+        self.bound_dead_bytes();
     }
 
     /// Writes over the old value where it lies, if that place is ours and long enough.
@@ -392,6 +401,12 @@ impl Leaf {
         }
     }
 
+    fn bound_dead_bytes(&mut self) {
+        if self.dead_bytes() > self.dead_limit() {
+            self.compact(0);
+        }
+    }
+
     fn dead_bytes(&self) -> usize {
         let base = self.base.as_ref().map_or(0, |base| base.len());
         base + self.patch.len() - self.live_bytes as usize
@@ -430,8 +445,8 @@ impl Leaf {
 
     /// A leaf of the given runs of entries, in this order.
     fn build(parts: &[(&Self, Range<usize>)], into: Into, spare_bytes: usize) -> Self {
-        let slots = |(leaf, range): &(&Self, Range<usize>)| leaf.slots[range.clone()].to_vec();
-        let live: usize = parts.iter().flat_map(slots).map(Slot::inline_len).sum();
+        let slots = parts.iter().flat_map(|(source, range)| &source.slots[range.clone()]);
+        let live: usize = slots.map(|slot| slot.inline_len()).sum();
         let mark = if into == Into::Patch { IN_PATCH } else { 0 };
         let mut bytes = Vec::with_capacity(live + spare_bytes);
         let mut leaf = Self::with_patch(Vec::new());
@@ -486,5 +501,35 @@ fn inline_need(key: &[u8], value: &[u8]) -> usize {
     match key.len() + value.len() {
         needed if needed > INLINE_MAX_BYTES => 0,
         needed => needed,
+    }
+}
+
+#[cfg(test)]
+impl Leaf {
+    /// Asserts the invariants in the head of this file.
+    pub(super) fn check(&self) {
+        let len = self.len();
+        assert!(self.live_bytes as usize <= LEAF_MAX_BYTES || len == 1);
+        assert!(self.dead_bytes() <= self.dead_limit(), "too many dead bytes");
+        let (live, dead) = (&self.slots[..len], &self.slots[len..]);
+        let inline: usize = live.iter().map(|slot| slot.inline_len()).sum();
+        assert_eq!(inline, self.live_bytes as usize);
+        assert!(dead.iter().all(|slot| slot.inline_len() == 0 && slot.offset == 0));
+        let mut blobs: Vec<u32> =
+            live.iter().filter(|slot| slot.is_out_of_line()).map(|slot| slot.offset).collect();
+        blobs.sort_unstable();
+        assert!(blobs.iter().copied().eq(0..self.blobs.len() as u32), "each blob has one slot");
+        let blob_heap: usize = self.blobs.iter().map(|blob| blob.heap_bytes()).sum();
+        assert_eq!(blob_heap, self.blob_heap_bytes);
+        let rows = || (0..len).map(|at| self.entry(at));
+        assert!(rows().map(|row| row.0).is_sorted_by(|left, right| left < right), "key order");
+        assert_eq!(rows().map(|row| row.0.len() + row.1.len()).sum::<usize>(), self.payload_bytes);
+        let prefix = &self.key(0)[..self.skip as usize];
+        for (at, (key, _)) in rows().enumerate() {
+            assert!(key.starts_with(prefix), "key without the common prefix");
+            assert_eq!(self.heads[at], heads::head(key, prefix.len()));
+            assert_eq!(self.find(key), Ok(at));
+        }
+        assert!(self.heads[len..].iter().all(|head| *head == PAD));
     }
 }

@@ -41,6 +41,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The decompressor refused the file: a bad checksum, or bytes that are not its format.
+    ///
+    /// Decompressors hand bytes out before they have seen the checksum, so damage may also show
+    /// as a refused block ([`Decode`](Self::Decode)) or a wrong frame before it shows as this.
     #[error("{at}: the compressed file is damaged")]
     Damaged {
         /// The record that was being read.
@@ -64,12 +67,12 @@ pub enum Error {
     #[error(
         "{at}: not a block file: starts with {}, which is neither the magic of a known network \
          nor a block header that meets its own target",
-        hex(found)
+        hex(&found[..found.len().min(8)])
     )]
     UnknownFormat {
         /// Where the bytes stand.
         at: RecordPosition,
-        /// The first bytes found, at most eight.
+        /// The first bytes found, at most [`HEADER_BYTES`](super::HEADER_BYTES); eight are printed.
         found: Vec<u8>,
     },
     /// Bitcoin Core 28 and later mask new block files with the key in `xor.dat`.
@@ -279,17 +282,20 @@ pub enum DecodeFault {
         /// The version this program writes.
         known: u8,
     },
-    /// A height that does not fit in 32 bits.
-    #[error("height {height} does not fit in 32 bits")]
-    Height {
-        /// The height found.
-        height: u64,
+    /// A number too large for its type.
+    #[error("{what} is too large")]
+    Overflow {
+        /// The field.
+        what: &'static str,
     },
 }
 
 impl DecodeFault {
     pub(super) fn at(self, offset: usize) -> DecodeError {
-        DecodeError { offset, fault: self }
+        DecodeError {
+            offset,
+            fault: self,
+        }
     }
 }
 

@@ -46,7 +46,10 @@ const fn digit(letter: u8) -> u8 {
 }
 
 fn parse(text: &str) -> Result<[u8; 32], ParseHashError> {
-    let hex: &[u8; 64] = text.as_bytes().try_into().map_err(|_| ParseHashError(text.into()))?;
+    let hex: &[u8; 64] = text
+        .as_bytes()
+        .try_into()
+        .map_err(|_| ParseHashError(text.into()))?;
     if !hex.iter().all(u8::is_ascii_hexdigit) {
         return Err(ParseHashError(text.into()));
     }

@@ -27,19 +27,28 @@ pub enum Network {
 
 impl Network {
     /// Every known network.
-    pub const ALL: [Self; 5] =
-        [Self::Mainnet, Self::Testnet3, Self::Testnet4, Self::Signet, Self::Regtest];
+    pub const ALL: [Self; 5] = [
+        Self::Mainnet,
+        Self::Testnet3,
+        Self::Testnet4,
+        Self::Signet,
+        Self::Regtest,
+    ];
 
     /// The network whose records begin with these four bytes.
     #[must_use]
     pub fn from_magic(magic: [u8; 4]) -> Option<Self> {
-        Self::ALL.into_iter().find(|network| network.magic() == magic)
+        Self::ALL
+            .into_iter()
+            .find(|network| network.magic() == magic)
     }
 
     /// The network that begins with the block of this hash.
     #[must_use]
     pub fn from_genesis(hash: &BtcHash) -> Option<Self> {
-        Self::ALL.into_iter().find(|network| network.genesis_hash() == *hash)
+        Self::ALL
+            .into_iter()
+            .find(|network| network.genesis_hash() == *hash)
     }
 
     /// The four bytes before every record, in file order.

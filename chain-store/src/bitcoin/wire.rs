@@ -53,8 +53,10 @@ impl<'a> Cursor<'a> {
 
     /// The next `N` bytes as an array.
     pub(super) fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N]> {
-        let Some((array, _)) =
-            self.bytes.get(self.offset..).and_then(|rest| rest.split_first_chunk::<N>())
+        let Some((array, _)) = self
+            .bytes
+            .get(self.offset..)
+            .and_then(|rest| rest.split_first_chunk::<N>())
         else {
             return Err(self.truncated(N as u64, what));
         };
@@ -100,7 +102,12 @@ impl<'a> Cursor<'a> {
         let most = self.left() / least_bytes.max(1);
         match usize::try_from(count) {
             Ok(fitting) if fitting <= most => Ok(fitting),
-            _ => Err(DecodeFault::Count { what, count, most: most as u64 }.at(start)),
+            _ => Err(DecodeFault::Count {
+                what,
+                count,
+                most: most as u64,
+            }
+            .at(start)),
         }
     }
 
@@ -132,20 +139,27 @@ impl<'a> Cursor<'a> {
                 return Ok(value);
             }
         }
-        Err(DecodeFault::Count { what, count: u64::MAX, most: u64::MAX }.at(start))
+        Err(DecodeFault::Overflow { what }.at(start))
     }
 
     /// Fails unless every byte was read.
     pub(super) fn end(&self) -> Result<()> {
         match self.left() {
             0 => Ok(()),
-            left => Err(DecodeFault::TrailingBytes { count_bytes: left as u64 }.at(self.offset)),
+            left => Err(DecodeFault::TrailingBytes {
+                count_bytes: left as u64,
+            }
+            .at(self.offset)),
         }
     }
 
     fn truncated(&self, wanted_bytes: u64, what: &'static str) -> DecodeError {
-        DecodeFault::Truncated { what, wanted_bytes, left_bytes: self.left() as u64 }
-            .at(self.offset)
+        DecodeFault::Truncated {
+            what,
+            wanted_bytes,
+            left_bytes: self.left() as u64,
+        }
+        .at(self.offset)
     }
 }
 

@@ -1,0 +1,281 @@
+//! The directory around an engine's files: marker, lock, data folder. Format: `docs/format/directory.md`.
+//!
+//! ```text
+//! STORE/CHAINSTORE        marker: engine, format, store id, chain id, state, tables; replaced atomically
+//! STORE/CHAINSTORE.lock   lock: exclusive for the writer, shared for readers; holds the last writer's process id
+//! STORE/data/             the engine's own files
+//! ```
+//!
+//! Invariants: a directory of another engine, chain or newer format is refused and not one byte of it is touched (bsc#2647
+//! lost a data directory that way); a non-empty directory without marker is never adopted; the marker says `creating`
+//! until the engine's files are complete, so a creation that was killed is started again and never mistaken for an empty
+//! store; a table is in the marker before it is in the engine. Read-only opening writes nothing.
+
+mod lock;
+mod marker;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use storage_api::{Access, Error, ErrorKind, IfMissing, OpenOptions, Result};
+
+pub use lock::Lock;
+pub use marker::{MARKER_VERSION, Marker, State};
+
+/// The marker's file name.
+pub const MARKER_FILE: &str = "CHAINSTORE";
+const MARKER_TEMPORARY: &str = "CHAINSTORE.tmp";
+/// The lock's file name.
+pub const LOCK_FILE: &str = "CHAINSTORE.lock";
+/// The engine's folder.
+pub const DATA_FOLDER: &str = "data";
+
+/// A store's directory, locked.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    existed: bool,
+    lock: Option<Lock>,
+}
+
+/// What [`Directory::open`] found.
+#[derive(Debug)]
+pub enum Found {
+    /// A complete store.
+    Existing(Marker),
+    /// Nothing, or a creation that was cut short; the caller makes a store now.
+    Nothing,
+}
+
+/// Reads the marker of a directory without locking or touching it; `None` when there is no marker.
+///
+/// # Errors
+/// `NotAStore` when the path is not a directory, `FormatTooNew`, `Corruption`, `PermissionDenied`, `Io`.
+pub fn read_marker(path: &Path) -> Result<Option<Marker>> {
+    let file = path.join(MARKER_FILE);
+    match fs::read(&file) {
+        Ok(text) => Marker::parse(&text, &file.display().to_string()).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(not_a_store(path, "a file")),
+        Err(error) => Err(io_error(error, &file)),
+    }
+}
+
+/// Bytes that the files below a directory take on the device.
+///
+/// # Errors
+/// `PermissionDenied`, `Io`. Files that vanish meanwhile count as nothing.
+pub fn disk_bytes(path: &Path) -> Result<u64> {
+    let mut total = 0;
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(|error| io_error(error, &folder))? {
+            let entry = entry.map_err(|error| io_error(error, &folder))?;
+            match entry.metadata() {
+                Ok(about) if about.is_dir() => folders.push(entry.path()),
+                Ok(about) => total += allocated_bytes(&about),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io_error(error, &entry.path())),
+            }
+        }
+    }
+    Ok(total)
+}
+
+#[cfg(unix)]
+fn allocated_bytes(about: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    about.blocks() * 512
+}
+
+#[cfg(not(unix))]
+fn allocated_bytes(about: &fs::Metadata) -> u64 {
+    about.len()
+}
+
+fn io_error(error: io::Error, place: &Path) -> Error {
+    Error::from_io(error, place.display().to_string())
+}
+
+fn not_a_store(path: &Path, found: impl Into<String>) -> Error {
+    Error::new(ErrorKind::NotAStore { path: path.display().to_string(), found: found.into() })
+}
+
+fn not_found(path: &Path) -> Error {
+    Error::new(ErrorKind::NotFound { path: path.display().to_string() })
+}
+
+/// Syncs a folder, so that names made or replaced in it are durable.
+///
+/// # Errors
+/// `Io`.
+pub fn sync_folder(path: &Path) -> Result<()> {
+    fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| io_error(error, path))
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|error| io_error(error, path))
+}
+
+/// Refuses a directory without marker that holds anything but our own leavings.
+fn check_adoptable(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path).map_err(|error| io_error(error, path))? {
+        let name = entry.map_err(|error| io_error(error, path))?.file_name();
+        if name != LOCK_FILE && name != MARKER_TEMPORARY {
+            let name = name.to_string_lossy().into_owned();
+            return Err(not_a_store(path, format!("no {MARKER_FILE} file, but {name:?}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_marker(marker: &Marker, path: &Path, engine: (&str, u32), options: &OpenOptions) -> Result<()> {
+    let (engine, format) = engine;
+    if marker.engine != engine {
+        return Err(Error::new(ErrorKind::WrongEngine {
+            path: path.display().to_string(),
+            expected: engine.to_owned(),
+            found: marker.engine.clone(),
+        }));
+    }
+    if marker.engine_format > format {
+        return Err(Error::new(ErrorKind::FormatTooNew {
+            what: format!("{engine} tables in {}", path.display()),
+            found: marker.engine_format,
+            supported: format,
+        }));
+    }
+    match (&options.chain_id, &marker.chain_id) {
+        (Some(asked), found) if Some(asked) != found.as_ref() => Err(Error::new(ErrorKind::WrongChain {
+            expected: asked.to_string(),
+            found: found.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
+        })),
+        _ => Ok(()),
+    }
+}
+
+impl Directory {
+    /// Looks at the path, refuses what is not ours, and locks the rest: exclusively to write, shared to read.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotAStore`, `WrongEngine`, `WrongChain`, `FormatTooNew`, `AlreadyOpen`, `PermissionDenied`,
+    /// `Corruption`, `Io`. Nothing was touched then, except that a missing directory may have been made.
+    pub fn open(path: &Path, engine: (&str, u32), options: &OpenOptions) -> Result<(Self, Found)> {
+        let creates = options.access == Access::ReadWrite && options.if_missing == IfMissing::Create;
+        let existed = match fs::metadata(path) {
+            Ok(about) if about.is_dir() => true,
+            Ok(_) => return Err(not_a_store(path, "a file")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && creates => {
+                make_folder(path)?;
+                false
+            }
+            Err(error) => return Err(io_error(error, path)),
+        };
+        Self::look(path, engine, options, creates)?;
+        let lock = Lock::acquire(path, options.access)?;
+        // The first look was without lock; only what is seen under it counts.
+        let found = Self::look(path, engine, options, creates)?;
+        Ok((Self { path: path.to_owned(), existed, lock }, found))
+    }
+
+    fn look(path: &Path, engine: (&str, u32), options: &OpenOptions, creates: bool) -> Result<Found> {
+        match read_marker(path)? {
+            Some(marker) => {
+                check_marker(&marker, path, engine, options)?;
+                match marker.state {
+                    State::Ready => Ok(Found::Existing(marker)),
+                    State::Creating if creates => Ok(Found::Nothing),
+                    State::Creating => Err(not_a_store(path, "a creation that was cut short")),
+                }
+            }
+            None => {
+                check_adoptable(path)?;
+                if creates { Ok(Found::Nothing) } else { Err(not_found(path)) }
+            }
+        }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the folder was there before it was opened.
+    #[must_use]
+    pub fn existed(&self) -> bool {
+        self.existed
+    }
+
+    /// The engine's folder.
+    #[must_use]
+    pub fn data_path(&self) -> PathBuf {
+        self.path.join(DATA_FOLDER)
+    }
+
+    /// Begins the creation: the marker first, then an empty data folder.
+    ///
+    /// # Errors
+    /// `DiskFull`, `PermissionDenied`, `Io`.
+    pub fn begin_creation(&self, marker: &Marker) -> Result<()> {
+        debug_assert_eq!(marker.state, State::Creating);
+        self.write_marker(marker)?;
+        let data = self.data_path();
+        match fs::remove_dir_all(&data) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error(error, &data)),
+        }
+        make_folder(&data)?;
+        sync_folder(&self.path)
+    }
+
+    /// Removes what a creation that failed has made in this path: nothing half-done stays.
+    ///
+    /// The engine must have let go of its files. What cannot be removed is marked `creating`, so the next creation does.
+    /// A folder that existed before stays.
+    pub fn undo_creation(path: &Path, existed: bool) {
+        if fs::remove_dir_all(path.join(DATA_FOLDER)).is_ok() {
+            for file in [MARKER_FILE, LOCK_FILE] {
+                let _gone = fs::remove_file(path.join(file));
+            }
+            if !existed {
+                let _gone = fs::remove_dir(path);
+            }
+        }
+    }
+
+    /// Replaces the marker atomically and durably.
+    ///
+    /// # Errors
+    /// `DiskFull`, `PermissionDenied`, `Io`; the old marker is in force then.
+    pub fn write_marker(&self, marker: &Marker) -> Result<()> {
+        use std::io::Write;
+        let temporary = self.path.join(MARKER_TEMPORARY);
+        let write = || -> io::Result<()> {
+            let mut file = lock::owner_only().create(true).truncate(true).open(&temporary)?;
+            file.write_all(marker.to_text().as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, self.path.join(MARKER_FILE))
+        };
+        write().map_err(|error| {
+            let _gone = fs::remove_file(&temporary);
+            io_error(error, &temporary)
+        })?;
+        sync_folder(&self.path)
+    }
+
+    /// Whether the directory is locked at all; a read-only mount without lock file cannot be.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+}

@@ -1,0 +1,407 @@
+//! [`Store`]: the contract over any raw engine.
+//!
+//! Invariants: the marker knows a table before the engine does; a creation that fails leaves nothing behind; opening
+//! read-only changes no byte; compaction that needs the store to itself is refused with `Busy` while views live.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use storage_api::{
+    Access, Backup, Capabilities, Catalogue, Commit, CommitOrder, Compact, CompactReport, Count,
+    Cursor, Durability, Engine, Error, ErrorKind, IfMissing, KeyRange, KvStore, Location, Mode,
+    OpenOptions, OpenReport, Persistence, Reader, Result, Schema, StoreStats, TableId, TableInfo,
+    TableStats, Verify, WriteBatch,
+};
+
+use crate::boundary;
+use crate::directory::{self, Directory, Found, Marker, State};
+use crate::gate::{Gate, Wait};
+use crate::raw::{RawEngine, RawOpen};
+use crate::read::{self, View};
+use crate::registry::Registry;
+use crate::shared::Shared;
+use crate::tables::{self, Merged, Rules};
+use crate::write::{self, Txn};
+
+/// Rows read from each end of a table to estimate its bytes.
+const SAMPLE_ROWS: u64 = 64;
+
+/// A store over the engine `E`. The handle that writes; views keep what they need when it drops.
+pub struct Store<E: RawEngine> {
+    pub(crate) shared: Arc<Shared<E>>,
+}
+
+impl<E: RawEngine> fmt::Debug for Store<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("engine", &E::NAME)
+            .field("path", &self.shared.directory.as_ref().map(Directory::path))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A random number for a new store.
+pub(crate) fn new_store_id() -> Result<u128> {
+    let mut bytes = [0u8; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Error::from_io(error.into(), "random numbers"))?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+/// A marker for a new store of these tables.
+pub(crate) fn new_marker<E: RawEngine>(
+    tables: Vec<TableInfo>,
+    next_table: u16,
+    options: &OpenOptions,
+) -> Result<Marker> {
+    Ok(Marker {
+        engine: E::NAME.to_owned(),
+        engine_format: E::FORMAT,
+        written_by: concat!("chainstore-", env!("CARGO_PKG_VERSION")).to_owned(),
+        store_id: new_store_id()?,
+        chain_id: options.chain_id.clone(),
+        state: State::Creating,
+        next_table,
+        tables,
+    })
+}
+
+impl<E: RawEngine> Store<E> {
+    /// The engine, for its own crate's tests and tools.
+    #[must_use]
+    pub fn engine(&self) -> &E {
+        &self.shared.engine
+    }
+
+    fn open_in_memory(
+        schema: &Schema,
+        options: &OpenOptions,
+        engine_options: &E::Options,
+    ) -> Result<(Self, OpenReport)> {
+        if options.persistence == Persistence::Required {
+            return Err(Error::unsupported("persistent"));
+        }
+        if options.access == Access::ReadOnly {
+            return Err(Error::unsupported("read_only_open"));
+        }
+        if options.if_missing == IfMissing::Fail {
+            return Err(Error::new(ErrorKind::NotFound { path: "memory".to_owned() }));
+        }
+        let merged = tables::merge(&[], 1, schema, options.access, &E::CAPABILITIES)?;
+        let store = Self::assemble(Location::Memory, None, &merged, true, options, engine_options)?;
+        Ok((store.0, report(&merged, true, store.1)))
+    }
+
+    fn open_directory(
+        path: &std::path::Path,
+        schema: &Schema,
+        options: &OpenOptions,
+        engine_options: &E::Options,
+    ) -> Result<(Self, OpenReport)> {
+        if !E::CAPABILITIES.persistent {
+            return Err(Error::unsupported("persistent"));
+        }
+        if options.access == Access::ReadOnly && !E::CAPABILITIES.read_only_open {
+            return Err(Error::unsupported("read_only_open"));
+        }
+        let (directory, found) = Directory::open(path, (E::NAME, E::FORMAT), options)?;
+        match found {
+            Found::Existing(marker) => {
+                Self::open_found(directory, marker, schema, options, engine_options)
+            }
+            Found::Nothing => Self::create(directory, schema, options, engine_options),
+        }
+    }
+
+    fn open_found(
+        directory: Directory,
+        mut marker: Marker,
+        schema: &Schema,
+        options: &OpenOptions,
+        engine_options: &E::Options,
+    ) -> Result<(Self, OpenReport)> {
+        let merged = tables::merge(
+            &marker.tables,
+            marker.next_table,
+            schema,
+            options.access,
+            &E::CAPABILITIES,
+        )?;
+        if merged.changed {
+            marker.tables.clone_from(&merged.tables);
+            marker.next_table = merged.next_table;
+            directory.write_marker(&marker)?;
+        }
+        let data = directory.data_path();
+        let location = Location::Directory(&data);
+        let (store, recovered) =
+            Self::assemble(location, Some(directory), &merged, false, options, engine_options)?;
+        Ok((store, report(&merged, false, recovered)))
+    }
+
+    fn create(
+        directory: Directory,
+        schema: &Schema,
+        options: &OpenOptions,
+        engine_options: &E::Options,
+    ) -> Result<(Self, OpenReport)> {
+        let merged = tables::merge(&[], 1, schema, options.access, &E::CAPABILITIES)?;
+        let mut marker = new_marker::<E>(merged.tables.clone(), merged.next_table, options)?;
+        let data = directory.data_path();
+        let path = directory.path().to_owned();
+        let existed = directory.existed();
+        let made = directory.begin_creation(&marker).and_then(|()| {
+            let location = Location::Directory(&data);
+            Self::assemble(location, Some(directory), &merged, true, options, engine_options)
+        });
+        let made = made.and_then(|(store, recovered)| {
+            marker.state = State::Ready;
+            store.directory()?.write_marker(&marker)?;
+            Ok((store, report(&merged, true, recovered)))
+        });
+        made.inspect_err(|_| Directory::undo_creation(&path, existed))
+    }
+
+    pub(crate) fn directory(&self) -> Result<&Directory> {
+        self.shared.directory.as_ref().ok_or_else(|| Error::unsupported("persistent"))
+    }
+
+    pub(crate) fn assemble(
+        location: Location<'_>,
+        directory: Option<Directory>,
+        merged: &Merged,
+        fresh: bool,
+        options: &OpenOptions,
+        engine_options: &E::Options,
+    ) -> Result<(Self, Option<String>)> {
+        let raw_tables = tables::for_engine(&merged.tables);
+        let request = RawOpen { location, tables: &raw_tables, fresh, options };
+        let (engine, opened) = boundary::call::<E, _>(|| E::open(&request, engine_options))?;
+        let caps = engine.capabilities();
+        let catalogue = Catalogue::new(merged.tables.clone())?;
+        let last_seq = boundary::call::<E, _>(|| read::commit_seq::<E, _>(&engine.view()?))?;
+        let registry = Registry::new(Arc::clone(&options.clock), options.reader_limits);
+        let shared = Shared {
+            rules: Rules::new(&catalogue, &caps),
+            engine,
+            directory,
+            caps,
+            catalogue,
+            gate: Gate::default(),
+            registry: Arc::new(registry),
+            access: options.access,
+            relaxed: options.commit_order == CommitOrder::Relaxed,
+            last_seq: AtomicU64::new(last_seq.get()),
+            poison: OnceLock::new(),
+        };
+        Ok((Self { shared: Arc::new(shared) }, opened.recovered))
+    }
+
+    fn begin_gated(&self, wait: Wait) -> Result<Option<Txn<'_, E>>> {
+        let shared = &*self.shared;
+        let explain = |error: Error| error.with_engine(E::NAME).with_operation("begin_write");
+        shared.check_writable().map_err(explain)?;
+        let Some(gate) = shared.gate.exclusive(wait).map_err(explain)? else {
+            return Ok(None);
+        };
+        // The store may have been poisoned while this writer waited.
+        shared.check_writable().map_err(explain)?;
+        shared.admit_write().map_err(explain)?;
+        Txn::begin(shared, gate).map(Some)
+    }
+
+    /// Bytes of a table from a sample of rows at both ends; exact when the sample is the whole table.
+    fn sample_bytes(&self, view: &View<E>, table: TableId, rows: Count) -> Result<Count> {
+        let (mut seen, mut bytes) = (0u64, 0u64);
+        let mut cursor = view.cursor(table, KeyRange::all())?;
+        while seen < SAMPLE_ROWS
+            && let Some(row) = cursor.next()?
+        {
+            seen += 1;
+            bytes += (row.key.len() + row.value.len()) as u64;
+        }
+        if seen < SAMPLE_ROWS {
+            return Ok(Count::Exact(bytes));
+        }
+        let mut row = cursor.last()?;
+        let mut tail = 0;
+        while tail < SAMPLE_ROWS
+            && let Some(entry) = row
+        {
+            tail += 1;
+            bytes += (entry.key.len() + entry.value.len()) as u64;
+            row = cursor.prev()?;
+        }
+        let total = u128::from(bytes) * u128::from(rows.get()) / u128::from(seen + tail);
+        Ok(Count::Estimate(u64::try_from(total).unwrap_or(u64::MAX)))
+    }
+}
+
+fn report(merged: &Merged, created: bool, recovered: Option<String>) -> OpenReport {
+    let mut report = OpenReport::default();
+    report.created = created;
+    report.recovered = recovered;
+    report.tables_added.clone_from(&merged.added);
+    report.tables_unnamed.clone_from(&merged.unnamed);
+    report
+}
+
+impl<E: RawEngine> Engine for Store<E> {
+    const NAME: &'static str = E::NAME;
+    const CAPABILITIES: Capabilities = E::CAPABILITIES;
+    type Options = E::Options;
+
+    fn open(
+        location: Location<'_>,
+        schema: &Schema,
+        options: &OpenOptions,
+        engine_options: &E::Options,
+    ) -> Result<(Self, OpenReport)> {
+        let began = Instant::now();
+        let opened = match location {
+            Location::Memory => Self::open_in_memory(schema, options, engine_options),
+            Location::Directory(path) => Self::open_directory(path, schema, options, engine_options),
+        };
+        let (store, mut report) =
+            opened.map_err(|error| error.with_engine(E::NAME).with_operation("open"))?;
+        report.took = began.elapsed();
+        tracing::info!(engine = E::NAME, created = report.created, recovered = ?report.recovered, "opened");
+        Ok((store, report))
+    }
+}
+
+impl<E: RawEngine> KvStore for Store<E> {
+    type ReadTxn = View<E>;
+    type WriteTxn<'s> = Txn<'s, E>;
+
+    fn engine_name(&self) -> &str {
+        E::NAME
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.shared.caps
+    }
+
+    fn catalogue(&self) -> &Catalogue {
+        &self.shared.catalogue
+    }
+
+    fn begin_read(&self) -> Result<View<E>> {
+        let ticket = self.shared.registry.enter(self.shared.engine.used_bytes());
+        let raw = boundary::call::<E, _>(|| self.shared.engine.view())
+            .map_err(|error| error.with_engine(E::NAME).with_operation("begin_read"))?;
+        Ok(View::new(raw, ticket, Arc::clone(&self.shared)))
+    }
+
+    fn begin_read_many(&self, views: NonZeroUsize) -> Result<Vec<View<E>>> {
+        let used_bytes = self.shared.engine.used_bytes();
+        let first = self.shared.registry.enter(used_bytes);
+        let raw = boundary::call::<E, _>(|| self.shared.engine.views(views.get()))
+            .map_err(|error| error.with_engine(E::NAME).with_operation("begin_read_many"))?;
+        // The first ticket already keeps exclusive work out, so the rest never wait.
+        let tickets = std::iter::once(first)
+            .chain(std::iter::repeat_with(|| self.shared.registry.enter(used_bytes)));
+        Ok(raw
+            .into_iter()
+            .zip(tickets)
+            .map(|(raw, ticket)| View::new(raw, ticket, Arc::clone(&self.shared)))
+            .collect())
+    }
+
+    fn begin_write(&self) -> Result<Txn<'_, E>> {
+        loop {
+            if let Some(txn) = self.begin_gated(Wait::Forever)? {
+                return Ok(txn);
+            }
+        }
+    }
+
+    fn try_begin_write(&self, wait: Duration) -> Result<Option<Txn<'_, E>>> {
+        self.begin_gated(Wait::AtMost(wait))
+    }
+
+    fn apply(&self, batch: &WriteBatch, durability: Durability) -> Result<Commit> {
+        write::apply(&self.shared, batch, durability)
+    }
+
+    fn sync(&self) -> Result<()> {
+        let explain = |error: Error| error.with_engine(E::NAME).with_operation("sync");
+        self.shared.check_writable().map_err(explain)?;
+        let gate = self.shared.gate.exclusive(Wait::Forever).map_err(explain)?;
+        let synced = boundary::call::<E, _>(|| self.shared.engine.sync());
+        drop(gate);
+        synced.map_err(|error| {
+            self.shared.poison("sync", &error);
+            explain(error)
+        })
+    }
+
+    fn table_stats(&self, table: TableId) -> Result<TableStats> {
+        let view = self.begin_read()?;
+        let rows = view.count(table)?;
+        let known = boundary::call::<E, _>(|| self.shared.engine.table_bytes(table))
+            .map_err(|error| self.shared.explain(error, "table_stats", table))?;
+        let bytes = match known {
+            Some(bytes) => bytes,
+            None => self.sample_bytes(&view, table, rows)?,
+        };
+        Ok(TableStats { rows, bytes: Some(bytes) })
+    }
+
+    fn stats(&self) -> Result<StoreStats> {
+        let space = boundary::call::<E, _>(|| self.shared.engine.space())
+            .map_err(|error| error.with_engine(E::NAME).with_operation("stats"))?;
+        let (readers, oldest_reader) = self.shared.registry.oldest(self.shared.engine.used_bytes());
+        let disk_bytes = match &self.shared.directory {
+            Some(directory) => directory::disk_bytes(directory.path())?,
+            None => 0,
+        };
+        Ok(StoreStats {
+            disk_bytes,
+            memory_bytes: space.memory_bytes,
+            free_bytes: space.free_bytes,
+            limit_bytes: space.limit_bytes,
+            readers,
+            oldest_reader,
+            commit_seq: self.shared.last_seq(),
+        })
+    }
+
+    fn as_compact(&self) -> Option<&dyn Compact> {
+        (self.shared.caps.compact != Mode::None).then_some(self as &dyn Compact)
+    }
+
+    fn as_backup(&self) -> Option<&dyn Backup> {
+        (self.shared.caps.backup != Mode::None).then_some(self as &dyn Backup)
+    }
+
+    fn as_verify(&self) -> Option<&dyn Verify> {
+        Some(self)
+    }
+}
+
+impl<E: RawEngine> Compact for Store<E> {
+    fn compact(&self) -> Result<CompactReport> {
+        let shared = &*self.shared;
+        let explain = |error: Error| error.with_engine(E::NAME).with_operation("compact");
+        if shared.caps.compact == Mode::None {
+            return Err(explain(Error::unsupported("compact")));
+        }
+        shared.check_writable().map_err(explain)?;
+        let began = Instant::now();
+        let before_bytes = self.stats()?.disk_bytes;
+        {
+            let _gate = shared.gate.exclusive(Wait::Forever).map_err(explain)?;
+            let _alone = match shared.caps.compact {
+                Mode::Exclusive => Some(shared.registry.alone().map_err(explain)?),
+                Mode::Online | Mode::None => None,
+            };
+            boundary::call::<E, _>(|| shared.engine.compact()).map_err(explain)?;
+        }
+        let after_bytes = self.stats()?.disk_bytes;
+        Ok(CompactReport { before_bytes, after_bytes, took: began.elapsed() })
+    }
+}

@@ -1,0 +1,446 @@
+//! Writing through the kit: the write transaction with savepoints, and batches.
+//!
+//! Invariants: nothing reaches the engine that the contract refuses; every ordered commit carries its number in the same
+//! engine transaction; an operation that the engine failed leaves a transaction that can only be aborted; the gate is held
+//! until the engine's transaction is gone. Savepoints are one journal of pre-images for every engine that has none of its
+//! own, kept only while a savepoint exists (trap 20).
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use storage_api::{
+    BatchOp, Commit, Count, Cursor, Durability, Error, ErrorKind, KeyRange, Reader, Result,
+    Savepoint, TableId, WriteBatch, WriteTxn, Writer, envelope,
+};
+
+use crate::boundary;
+use crate::gate::Exclusive;
+use crate::raw::{CommitFailure, RawBatch, RawEngine, RawTxn};
+use crate::read::{self, SEQ_KEY, TableCursor, Value};
+use crate::shared::Shared;
+use crate::tables::{Rule, Rules};
+
+/// Pre-images of what was changed since the first savepoint, as the operations that put them back, newest last.
+#[derive(Debug, Default)]
+struct Journal {
+    undo: WriteBatch,
+    /// Length of `undo` at each savepoint.
+    marks: Vec<usize>,
+}
+
+/// The single writer's transaction.
+#[must_use = "a write transaction that is dropped aborts"]
+pub struct Txn<'s, E: RawEngine> {
+    // The order of fields is the order of dropping: the engine's transaction goes before the gate opens.
+    raw: E::Txn<'s>,
+    journal: Journal,
+    depth: u32,
+    failed: bool,
+    scratch: Vec<u8>,
+    shared: &'s Shared<E>,
+    _gate: Exclusive<'s>,
+    /// LMDB binds a write transaction to its thread (trap 12), so no engine's may move.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl<E: RawEngine> fmt::Debug for Txn<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Txn")
+            .field("engine", &E::NAME)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'s, E: RawEngine> Txn<'s, E> {
+    pub(crate) fn begin(shared: &'s Shared<E>, gate: Exclusive<'s>) -> Result<Self> {
+        let raw = boundary::call::<E, _>(|| shared.engine.begin())
+            .map_err(|error| error.with_engine(E::NAME).with_operation("begin_write"))?;
+        Ok(Self {
+            raw,
+            journal: Journal::default(),
+            depth: 0,
+            failed: false,
+            scratch: Vec::new(),
+            shared,
+            _gate: gate,
+            _not_send: PhantomData,
+        })
+    }
+
+    fn usable(&self) -> Result<()> {
+        if self.failed {
+            return Err(Error::new(ErrorKind::TxnFailed).with_engine(E::NAME));
+        }
+        Ok(())
+    }
+
+    fn journals(&self) -> bool {
+        !E::Txn::<'s>::NATIVE_SAVEPOINTS && !self.journal.marks.is_empty()
+    }
+
+    /// Runs an operation of the engine; a failure leaves only abort.
+    fn run<T>(
+        &mut self,
+        operation: &'static str,
+        table: TableId,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let done = boundary::call::<E, _>(|| work(&mut *self));
+        done.map_err(|error| {
+            self.failed = true;
+            self.shared.explain(error, operation, table)
+        })
+    }
+
+    fn remember(&mut self, table: TableId, key: &[u8]) -> Result<()> {
+        let old = self.raw.get(table, key)?;
+        match old {
+            Some(value) => self.journal.undo.put(table, key, &value),
+            None => self.journal.undo.delete(table, key),
+        }
+    }
+
+    fn remember_range(&mut self, table: TableId, range: &KeyRange) -> Result<()> {
+        let mut cursor = self.raw.cursor(table, range.clone())?;
+        while let Some(row) = cursor.next()? {
+            self.journal.undo.put(table, row.key, row.value)?;
+        }
+        Ok(())
+    }
+
+    fn check_savepoint(&self, savepoint: Savepoint) -> Result<()> {
+        if savepoint.depth() >= self.depth {
+            return Err(Error::invalid(format!(
+                "savepoint of depth {} in a transaction with {} savepoints",
+                savepoint.depth(),
+                self.depth
+            )));
+        }
+        Ok(())
+    }
+
+    fn undo_to(&mut self, mark: usize) -> Result<()> {
+        for at in (mark..self.journal.undo.len()).rev() {
+            match self.journal.undo.get(at) {
+                Some(BatchOp::Put { table, key, value }) => self.raw.put(table, key, value)?,
+                Some(BatchOp::Delete { table, key }) => self.raw.delete(table, key)?,
+                // The journal holds single keys only.
+                Some(BatchOp::DeleteRange { .. }) | None => {}
+            }
+        }
+        self.journal.undo.truncate(mark);
+        Ok(())
+    }
+}
+
+impl<'s, E: RawEngine> Reader for Txn<'s, E> {
+    type Value<'a>
+        = Value<<E::Txn<'s> as Reader>::Value<'a>>
+    where
+        Self: 'a;
+    type Cursor<'a>
+        = TableCursor<'a, E, <E::Txn<'s> as Reader>::Cursor<'a>>
+    where
+        Self: 'a;
+
+    fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Self::Value<'_>>> {
+        self.usable()?;
+        read::get(self.shared, &self.raw, table, key)
+    }
+
+    fn cursor(&self, table: TableId, range: KeyRange) -> Result<Self::Cursor<'_>> {
+        self.usable()?;
+        read::cursor(self.shared, &self.raw, table, range, None)
+    }
+
+    fn count(&self, table: TableId) -> Result<Count> {
+        self.usable()?;
+        read::count(self.shared, &self.raw, table)
+    }
+
+    fn multi_get(
+        &self,
+        table: TableId,
+        keys: &[&[u8]],
+        sink: &mut dyn FnMut(usize, Option<&[u8]>),
+    ) -> Result<()> {
+        self.usable()?;
+        read::multi_get(self.shared, &self.raw, table, keys, sink)
+    }
+}
+
+impl<E: RawEngine> Writer for Txn<'_, E> {
+    fn put(&mut self, table: TableId, key: &[u8], value: &[u8]) -> Result<()> {
+        self.usable()?;
+        let rule = check_put(self.shared, table, key, value)?;
+        self.run("put", table, |txn| {
+            if txn.journals() {
+                txn.remember(table, key)?;
+            }
+            if rule.envelope {
+                envelope::seal(table, key, value, &mut txn.scratch);
+                txn.raw.put(table, key, &txn.scratch)
+            } else {
+                txn.raw.put(table, key, value)
+            }
+        })
+    }
+
+    fn delete(&mut self, table: TableId, key: &[u8]) -> Result<()> {
+        self.usable()?;
+        check_delete(self.shared, table, key)?;
+        self.run("delete", table, |txn| {
+            if txn.journals() {
+                txn.remember(table, key)?;
+            }
+            txn.raw.delete(table, key)
+        })
+    }
+
+    fn delete_range(&mut self, table: TableId, range: &KeyRange) -> Result<()> {
+        self.usable()?;
+        self.shared.rules.of(table).map_err(|e| self.shared.explain(e, "delete_range", table))?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.run("delete_range", table, |txn| {
+            if txn.journals() {
+                txn.remember_range(table, range)?;
+            }
+            txn.raw.delete_range(table, range)
+        })
+    }
+}
+
+impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
+    fn savepoint(&mut self) -> Result<Savepoint> {
+        self.usable()?;
+        if E::Txn::<'s>::NATIVE_SAVEPOINTS {
+            self.run("savepoint", TableId::INTERNAL, |txn| txn.raw.push_savepoint())?;
+        } else {
+            self.journal.marks.push(self.journal.undo.len());
+        }
+        self.depth += 1;
+        Ok(Savepoint::at_depth(self.depth - 1))
+    }
+
+    fn rollback_to(&mut self, savepoint: Savepoint) -> Result<()> {
+        self.usable()?;
+        self.check_savepoint(savepoint)?;
+        let depth = savepoint.depth();
+        self.run("rollback_to", TableId::INTERNAL, |txn| {
+            if E::Txn::<'s>::NATIVE_SAVEPOINTS {
+                return txn.raw.rollback_to_depth(depth);
+            }
+            let mark = txn.journal.marks.get(depth as usize).copied().unwrap_or(0);
+            txn.undo_to(mark)?;
+            txn.journal.marks.truncate(depth as usize + 1);
+            Ok(())
+        })?;
+        self.depth = depth + 1;
+        Ok(())
+    }
+
+    fn release(&mut self, savepoint: Savepoint) -> Result<()> {
+        self.usable()?;
+        self.check_savepoint(savepoint)?;
+        let depth = savepoint.depth();
+        if E::Txn::<'s>::NATIVE_SAVEPOINTS {
+            self.run("release", TableId::INTERNAL, |txn| txn.raw.release_depth(depth))?;
+        } else {
+            self.journal.marks.truncate(depth as usize);
+            if self.journal.marks.is_empty() {
+                self.journal.undo.clear();
+            }
+        }
+        self.depth = depth;
+        Ok(())
+    }
+
+    fn commit(mut self, durability: Durability) -> Result<Commit> {
+        self.usable()?;
+        let seq = self.shared.last_seq().next();
+        self.run("commit", TableId::INTERNAL, |txn| {
+            txn.raw.put(TableId::INTERNAL, SEQ_KEY, &seq.get().to_le_bytes())
+        })?;
+        let Self { raw, shared, _gate: gate, .. } = self;
+        finish(shared, || raw.commit(durability))?;
+        shared.set_last_seq(seq);
+        drop(gate);
+        Ok(Commit { seq: Some(seq), effective: shared.caps.effective(durability) })
+    }
+
+    fn abort(self) -> Result<()> {
+        let Self { raw, _gate: gate, .. } = self;
+        let done = boundary::call::<E, _>(|| {
+            drop(raw);
+            Ok(())
+        });
+        drop(gate);
+        done
+    }
+}
+
+fn check_put<E: RawEngine>(
+    shared: &Shared<E>,
+    table: TableId,
+    key: &[u8],
+    value: &[u8],
+) -> Result<Rule> {
+    let check = || {
+        let rule = shared.rules.of(table)?;
+        Rules::check_key(rule, key)?;
+        shared.rules.check_value(rule, value)?;
+        Ok(rule)
+    };
+    check().map_err(|error| shared.explain(error, "put", table))
+}
+
+fn check_delete<E: RawEngine>(shared: &Shared<E>, table: TableId, key: &[u8]) -> Result<()> {
+    shared
+        .rules
+        .of(table)
+        .and_then(|rule| Rules::check_key(rule, key))
+        .map_err(|error| shared.explain(error, "delete", table))
+}
+
+/// Commits in the engine and sorts out what a failure means.
+fn finish<E: RawEngine>(
+    shared: &Shared<E>,
+    commit: impl FnOnce() -> Result<(), CommitFailure>,
+) -> Result<()> {
+    boundary::commit::<E>(commit).map_err(|failure| match failure {
+        CommitFailure::Aborted(error) => error.with_engine(E::NAME).with_operation("commit"),
+        CommitFailure::Unknown(error) => {
+            shared.poison("commit", &error);
+            Error::new(ErrorKind::CommitUnknown)
+                .with_engine(E::NAME)
+                .with_operation("commit")
+                .with_source(error)
+        }
+    })
+}
+
+/// Applies a batch as one commit.
+pub(crate) fn apply<E: RawEngine>(
+    shared: &Shared<E>,
+    batch: &WriteBatch,
+    durability: Durability,
+) -> Result<Commit> {
+    shared.check_writable()?;
+    for op in batch.ops() {
+        match op {
+            BatchOp::Put { table, key, value } => {
+                check_put(shared, table, key, value)?;
+            }
+            BatchOp::Delete { table, key } => check_delete(shared, table, key)?,
+            BatchOp::DeleteRange { table, .. } => {
+                shared.rules.of(table).map_err(|e| shared.explain(e, "delete_range", table))?;
+            }
+        }
+    }
+    let effective = shared.caps.effective(durability);
+    if shared.relaxed && shared.caps.concurrent_batches {
+        let _gate = shared.gate.shared().map_err(|error| error.with_engine(E::NAME))?;
+        write_batch(shared, batch, durability, None)?;
+        return Ok(Commit { seq: None, effective });
+    }
+    let _gate = shared
+        .gate
+        .exclusive(crate::gate::Wait::Forever)
+        .map_err(|error| error.with_engine(E::NAME).with_operation("apply"))?;
+    let seq = shared.last_seq().next();
+    write_batch(shared, batch, durability, Some(seq.get()))?;
+    shared.set_last_seq(seq);
+    Ok(Commit { seq: Some(seq), effective })
+}
+
+fn write_batch<E: RawEngine>(
+    shared: &Shared<E>,
+    batch: &WriteBatch,
+    durability: Durability,
+    seq: Option<u64>,
+) -> Result<()> {
+    // The store may have been poisoned while this batch waited for the gate.
+    shared.check_writable()?;
+    shared.admit_write()?;
+    let mut table = TableId::INTERNAL;
+    let written = boundary::call::<E, _>(|| {
+        let mut raw = shared.engine.begin_batch()?;
+        let mut scratch = Vec::new();
+        let mut write = |op: BatchOp<'_>| {
+            table = op.table();
+            write_op(shared, &mut raw, op, &mut scratch)
+        };
+        if batch.len() >= E::SORT_BATCH_FROM {
+            for_each_sorted(batch, &mut write)?;
+        } else {
+            batch.ops().try_for_each(&mut write)?;
+        }
+        if let Some(seq) = seq {
+            raw.put(TableId::INTERNAL, SEQ_KEY, &seq.to_le_bytes())?;
+        }
+        Ok(raw)
+    });
+    let raw = written.map_err(|error| shared.explain(error, "apply", table))?;
+    finish(shared, || raw.commit(durability))
+}
+
+fn write_op<E: RawEngine>(
+    shared: &Shared<E>,
+    raw: &mut E::Batch<'_>,
+    op: BatchOp<'_>,
+    scratch: &mut Vec<u8>,
+) -> Result<()> {
+    match op {
+        BatchOp::Put { table, key, value } => {
+            if shared.rules.of(table)?.envelope {
+                envelope::seal(table, key, value, scratch);
+                raw.put(table, key, scratch)
+            } else {
+                raw.put(table, key, value)
+            }
+        }
+        BatchOp::Delete { table, key } => raw.delete(table, key),
+        BatchOp::DeleteRange { table, start, end } => {
+            let range =
+                end.map_or_else(|| KeyRange::from_key(start), |end| KeyRange::half_open(start, end));
+            if range.is_empty() { Ok(()) } else { raw.delete_range(table, &range) }
+        }
+    }
+}
+
+/// Hands the operations on sorted by table and key between range deletes, of each key only the last. Source: performance 3,
+/// sorted batches load 1.2 to 2.1 times faster.
+fn for_each_sorted<'b>(
+    batch: &'b WriteBatch,
+    write: &mut impl FnMut(BatchOp<'b>) -> Result<()>,
+) -> Result<()> {
+    let mut run: Vec<(TableId, &'b [u8], BatchOp<'b>)> = Vec::with_capacity(batch.len());
+    for op in batch.ops() {
+        match op {
+            BatchOp::Put { table, key, .. } | BatchOp::Delete { table, key } => run.push((table, key, op)),
+            BatchOp::DeleteRange { .. } => {
+                flush_sorted(&mut run, write)?;
+                write(op)?;
+            }
+        }
+    }
+    flush_sorted(&mut run, write)
+}
+
+fn flush_sorted<'b>(
+    run: &mut Vec<(TableId, &'b [u8], BatchOp<'b>)>,
+    write: &mut impl FnMut(BatchOp<'b>) -> Result<()>,
+) -> Result<()> {
+    // A stable sort keeps the operations of one key in order, so the last of each group is the one that wins.
+    run.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    let mut ops = run.drain(..).peekable();
+    while let Some((table, key, op)) = ops.next() {
+        if ops.peek().is_none_or(|next| (next.0, next.1) != (table, key)) {
+            write(op)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! The open environment: heed's `Env`, the tables in it, and what is known about its file. The only file of the engine with
+//! unsafe code, two calls of it.
+//!
+//! Invariants: an environment is opened with our flags only (never `NO_SYNC`, `NO_META_SYNC` or `WRITE_MAP`; `NO_LOCK` only
+//! together with read-only, under the directory lock that keeps writers out); tables are opened once, before any other
+//! transaction; the file is at least as long as its last page, so that no read falls behind its end; the file is closed when
+//! the last `Arc` of this struct is gone, views hold one each, and closing is complete when that drop returns.
+//! `lock.mdb` must not be opened by anyone else in this process: closing any descriptor of it would drop LMDB's own
+//! record locks.
+#![expect(
+    unsafe_code,
+    reason = "mapping a file and choosing LMDB's flags are unsafe calls of heed; nothing else here is"
+)]
+
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use backend_kit::RawTable;
+use heed::types::Bytes;
+use heed::{
+    CommitOrAbort, CommitToken, Database, DatabaseOpener, Env, EnvFlags, EnvOpenOptions, OnCommit,
+    RoTxn, WithoutTls,
+};
+use storage_api::{Access, Error, ErrorKind, Result, TableId};
+
+use crate::error::{Blame, DATA_FILE, ENGINE};
+use crate::options::{MAP_BYTES_MIN, MapPlan, ReadAhead};
+
+/// A table of bytes, as a handle that is valid while its environment is open.
+pub(crate) type Db = Database<'static, Bytes, Bytes>;
+
+/// How to open the environment, now and again after compaction or growth.
+#[derive(Clone, Debug)]
+pub(crate) struct EnvConfig {
+    /// The engine's directory.
+    pub(crate) directory: PathBuf,
+    /// Reading, or reading and writing.
+    pub(crate) access: Access,
+    /// Sizes of the map.
+    pub(crate) plan: MapPlan,
+    /// Reader slots.
+    pub(crate) readers_max: u32,
+    /// Reading ahead.
+    pub(crate) read_ahead: ReadAhead,
+    /// All tables.
+    pub(crate) tables: Vec<RawTable>,
+}
+
+impl EnvConfig {
+    /// What errors say about an environment opened with this.
+    pub(crate) fn blame(&self, map_bytes: u64) -> Blame {
+        Blame {
+            path: self.directory.clone(),
+            map_bytes,
+            readers_max: self.readers_max,
+            tables: self.tables.len(),
+        }
+    }
+
+    fn is_writable(&self) -> bool {
+        self.access == Access::ReadWrite
+    }
+
+    /// Maps the environment with a map of this many bytes, or less where nobody asked for this size and the system refuses.
+    fn map(&self, map_bytes: u64) -> Result<Env<WithoutTls>> {
+        let mut bytes = map_bytes;
+        loop {
+            match self.map_exactly(bytes) {
+                Err(heed::Error::Io(error))
+                    if error.kind() == std::io::ErrorKind::OutOfMemory
+                        && self.plan.may_shrink
+                        && bytes / 2 >= MAP_BYTES_MIN =>
+                {
+                    bytes /= 2;
+                }
+                outcome => {
+                    return outcome.map_err(|error| self.blame(bytes).error("open", error));
+                }
+            }
+        }
+    }
+
+    fn map_exactly(&self, map_bytes: u64) -> heed::Result<Env<WithoutTls>> {
+        let too_large = |_| heed::Error::Io(std::io::ErrorKind::OutOfMemory.into());
+        let map_size = usize::try_from(map_bytes).map_err(too_large)?;
+        let mut flags = EnvFlags::empty();
+        if !self.is_writable() {
+            flags |= EnvFlags::READ_ONLY | EnvFlags::NO_LOCK;
+        }
+        if self.read_ahead == ReadAhead::Off {
+            flags |= EnvFlags::NO_READ_AHEAD;
+        }
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options
+            .map_size(map_size)
+            .max_readers(self.readers_max)
+            .max_dbs(u32::try_from(self.tables.len()).unwrap_or(u32::MAX));
+        // SAFETY: `NO_READ_AHEAD` is advice to the kernel. `READ_ONLY` with `NO_LOCK` needs that no process writes to the
+        // environment meanwhile: the store's directory lock, held as long as this engine or a view of it lives, admits many
+        // readers or one writer.
+        let options = unsafe { options.flags(flags) };
+        // SAFETY: the mapped file must not be changed behind LMDB's back. The directory belongs to this engine alone and
+        // is locked as said above; within this process heed refuses a second environment of the same path; `data.mdb` is
+        // only ever made longer by us, never shorter, while it is mapped.
+        unsafe { options.open(&self.directory) }
+    }
+}
+
+/// An open environment.
+#[derive(Debug)]
+pub(crate) struct OpenEnv {
+    env: Env<WithoutTls>,
+    tables: Vec<Slot>,
+    file: File,
+    file_bytes: AtomicU64,
+    page_bytes: u64,
+    blame: Blame,
+    is_writable: bool,
+}
+
+/// What a table number stands for.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Unknown,
+    /// Not in the file; only when read-only.
+    Absent,
+    Open(Db),
+}
+
+impl OpenEnv {
+    /// Opens the environment with a map of this many bytes and all tables in it, and frees the reader slots of processes that
+    /// are gone; returns how many.
+    ///
+    /// # Errors
+    /// `AlreadyOpen`, `Corruption`, `PermissionDenied`, `DiskFull`, `Io`.
+    pub(crate) fn open(config: &EnvConfig, map_bytes: u64) -> Result<(Self, usize)> {
+        let env = config.map(map_bytes)?;
+        let blame = config.blame(env.info().map_size as u64);
+        let failed = |error| blame.error("open", error);
+        let freed = if config.is_writable() {
+            env.clear_stale_readers().map_err(failed)?
+        } else {
+            0
+        };
+        let handles = open_tables(&env, config).map_err(failed)?;
+        let mut tables = Vec::new();
+        for (table, handle) in config.tables.iter().zip(handles) {
+            if tables.len() <= table.id.index() {
+                tables.resize(table.id.index() + 1, Slot::Unknown);
+            }
+            tables[table.id.index()] = handle.map_or(Slot::Absent, Slot::Open);
+        }
+        let path = config.directory.join(DATA_FILE);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(config.is_writable())
+            .open(&path)
+            .map_err(|error| Error::from_io(error, path.display().to_string()))?;
+        let page_bytes = u64::from(env.unnamed_database_stat().page_size);
+        let open = Self {
+            env,
+            tables,
+            file,
+            file_bytes: AtomicU64::new(0),
+            page_bytes,
+            blame,
+            is_writable: config.is_writable(),
+        };
+        open.lengthen();
+        Ok((open, freed))
+    }
+
+    /// heed's environment.
+    pub(crate) fn env(&self) -> &Env<WithoutTls> {
+        &self.env
+    }
+
+    /// The table of this number; `None` when it is not in a file that is open read-only, and then reads as empty.
+    ///
+    /// # Errors
+    /// `UnknownTable`.
+    pub(crate) fn table(&self, table: TableId) -> Result<Option<Db>> {
+        match self.tables.get(table.index()) {
+            Some(Slot::Open(db)) => Ok(Some(*db)),
+            Some(Slot::Absent) => Ok(None),
+            Some(Slot::Unknown) | None => Err(Error::new(ErrorKind::UnknownTable {
+                table: table.to_string(),
+            })
+            .with_engine(ENGINE)),
+        }
+    }
+
+    /// Every table that is in the file.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = Db> {
+        self.tables.iter().filter_map(|slot| match slot {
+            Slot::Open(db) => Some(*db),
+            Slot::Unknown | Slot::Absent => None,
+        })
+    }
+
+    /// The error of this operation.
+    #[cold]
+    pub(crate) fn error(&self, operation: &'static str, source: heed::Error) -> Error {
+        self.blame.error(operation, source)
+    }
+
+    /// The map, in bytes.
+    pub(crate) fn map_bytes(&self) -> u64 {
+        self.blame.map_bytes
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn page_bytes(&self) -> u64 {
+        self.page_bytes
+    }
+
+    /// Bytes up to the last page of the last commit, free pages among them included. Cost: two reads of the map.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        (self.env.info().last_page_number as u64 + 1) * self.page_bytes
+    }
+
+    /// Begins a view of the last commit, freeing the slots of dead processes when none is left.
+    ///
+    /// # Errors
+    /// `TooManyReaders`, `Poisoned`, `Io`.
+    pub(crate) fn begin_read(&self) -> Result<RoTxn<'static, WithoutTls>> {
+        let failed = |error| self.error("begin_read", error);
+        match self.env.clone().static_read_txn() {
+            Err(heed::Error::Mdb(heed::MdbError::ReadersFull)) => {
+                self.env.clear_stale_readers().map_err(failed)?;
+                self.env.clone().static_read_txn().map_err(failed)
+            }
+            outcome => outcome.map_err(failed),
+        }
+    }
+
+    /// Makes the file as long as its last page, where LMDB left it shorter because the last pages were freed unwritten.
+    /// Called after each commit by the only writer. A failure is no failure of the commit: opening repeats it.
+    pub(crate) fn lengthen(&self) {
+        let used = self.used_bytes();
+        if !self.is_writable || used <= self.file_bytes.load(Ordering::Relaxed) {
+            return;
+        }
+        let lengthened = self.file.metadata().and_then(|metadata| {
+            if metadata.len() < used {
+                self.file.set_len(used)?;
+            }
+            Ok(metadata.len().max(used))
+        });
+        match lengthened {
+            Ok(bytes) => self.file_bytes.store(bytes, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, used, "{DATA_FILE} is shorter than its pages"),
+        }
+    }
+}
+
+/// Handles in the order of the tables, on their way through a commit.
+struct Handles<'e>(Vec<Option<Database<'e, Bytes, Bytes>>>);
+
+impl OnCommit for Handles<'_> {
+    type Committed = Vec<Option<Db>>;
+
+    fn on_commit(self, token: &CommitToken) -> Self::Committed {
+        let committed = |handle: Option<Database<'_, _, _>>| handle.map(|h| h.on_commit(token));
+        self.0.into_iter().map(committed).collect()
+    }
+}
+
+/// Opens all tables; writes only when one is missing and may be made.
+fn open_tables(env: &Env<WithoutTls>, config: &EnvConfig) -> heed::Result<Vec<Option<Db>>> {
+    let open = |opener: &DatabaseOpener<'_, WithoutTls>, txn: &RoTxn<'_>| {
+        let one = |table: &RawTable| opener.open_database::<Bytes, Bytes>(txn, Some(&table.name));
+        config.tables.iter().map(one).collect::<heed::Result<_>>()
+    };
+    let found = env
+        .open_databases_and_commit(env.read_txn()?, |opener, txn| {
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(Handles(open(opener, txn)?)))
+        })?
+        .commit()
+        .unwrap_or_default();
+    if !config.is_writable() || found.iter().all(Option::is_some) {
+        return Ok(found);
+    }
+    let made = env
+        .create_databases_and_commit(env.write_txn()?, |opener, txn| {
+            let one = |table: &RawTable| {
+                opener.create_database::<Bytes, Bytes>(txn, Some(&table.name)).map(Some)
+            };
+            let handles = config.tables.iter().map(one).collect::<heed::Result<_>>()?;
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(Handles(handles)))
+        })?
+        .commit()
+        .unwrap_or_default();
+    Ok(made)
+}

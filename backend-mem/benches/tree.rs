@@ -1,0 +1,333 @@
+//! The tree beside `BTreeMap` and `imbl::OrdMap` in one process, as a table of medians and ratios.
+//!
+//! Run with `cargo bench -p backend-mem`; the arguments after `--` are the number of entries
+//! (1,000,000) and of rounds (7). Every structure does the same work in every round, one after the
+//! other, so that only the ratios inside one run mean anything: wall times move with the machine.
+//! Keys are 32 random bytes, values 150; half of a batch overwrites, half inserts. A batch "beside
+//! snapshots" clones the map first and keeps the last four clones; `BTreeMap` has no cheap clone,
+//! so its plain batch is the yardstick there too.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hint::black_box;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Instant;
+
+use backend_mem::tree::Tree;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const KEY_LEN: usize = 32;
+const VALUE_LEN: usize = 150;
+const BATCH_LEN: usize = 1000;
+const SNAPSHOTS_KEPT: usize = 4;
+const READS_PER_ROUND: usize = 200_000;
+const RANGES_PER_ROUND: usize = 50_000;
+const BATCHES_PER_ROUND: usize = 40;
+const CLONES: usize = 100_000;
+
+type Key = [u8; KEY_LEN];
+
+/// What is measured of every structure. Reads return a sum so that they touch key and value.
+trait Map: Default {
+    type Snapshot;
+    fn entries(&self) -> usize;
+    fn put(&mut self, key: &[u8], value: &[u8]);
+    fn get(&self, key: &[u8]) -> Option<&[u8]>;
+    fn scan(&self) -> usize;
+    fn range(&self, start: &[u8], rows: usize) -> usize;
+    fn snapshot(&self) -> Option<Self::Snapshot>;
+}
+
+#[inline]
+fn touch(key: &[u8], value: &[u8]) -> usize {
+    usize::from(key[0]) + usize::from(value[0])
+}
+
+impl Map for Tree {
+    type Snapshot = Tree;
+
+    fn entries(&self) -> usize {
+        self.len()
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.insert(key, value);
+    }
+
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        Tree::get(self, key)
+    }
+
+    fn scan(&self) -> usize {
+        let (mut cursor, mut sum) = (self.cursor(), 0);
+        while let Some((key, value)) = cursor.next() {
+            sum += touch(key, value);
+        }
+        sum
+    }
+
+    fn range(&self, start: &[u8], rows: usize) -> usize {
+        let mut cursor = self.cursor();
+        let (mut sum, mut row) = (0, cursor.seek(start));
+        for _ in 0..rows {
+            let Some((key, value)) = row else { break };
+            sum += touch(key, value);
+            row = cursor.next();
+        }
+        sum
+    }
+
+    fn snapshot(&self) -> Option<Tree> {
+        Some(self.clone())
+    }
+}
+
+impl Map for BTreeMap<Box<[u8]>, Box<[u8]>> {
+    type Snapshot = ();
+
+    fn entries(&self) -> usize {
+        self.len()
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.insert(key.into(), value.into());
+    }
+
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.get(key).map(AsRef::as_ref)
+    }
+
+    fn scan(&self) -> usize {
+        self.iter().map(|(key, value)| touch(key, value)).sum()
+    }
+
+    fn range(&self, start: &[u8], rows: usize) -> usize {
+        let bounds = (Bound::Included(start), Bound::Unbounded);
+        let rows = self.range::<[u8], _>(bounds).take(rows);
+        rows.map(|(key, value)| touch(key, value)).sum()
+    }
+
+    fn snapshot(&self) -> Option<()> {
+        None
+    }
+}
+
+macro_rules! impl_for_imbl {
+    ($key:ty, $value:ty) => {
+        impl Map for imbl::OrdMap<$key, $value> {
+            type Snapshot = Self;
+
+            fn entries(&self) -> usize {
+                self.len()
+            }
+
+            fn put(&mut self, key: &[u8], value: &[u8]) {
+                self.insert(key.into(), value.into());
+            }
+
+            fn get(&self, key: &[u8]) -> Option<&[u8]> {
+                self.get(key).map(AsRef::as_ref)
+            }
+
+            fn scan(&self) -> usize {
+                self.iter().map(|(key, value)| touch(key, value)).sum()
+            }
+
+            fn range(&self, start: &[u8], rows: usize) -> usize {
+                let bounds = (Bound::Included(start), Bound::Unbounded);
+                let rows = self.range::<_, [u8]>(bounds).take(rows);
+                rows.map(|(key, value)| touch(key, value)).sum()
+            }
+
+            fn snapshot(&self) -> Option<Self> {
+                Some(self.clone())
+            }
+        }
+    };
+}
+
+impl_for_imbl!(Box<[u8]>, Arc<[u8]>);
+impl_for_imbl!(Arc<[u8]>, Arc<[u8]>);
+
+const MEASURES: [&str; 9] = [
+    "load, random order",
+    "get hit",
+    "get miss",
+    "scan, per entry",
+    "range of 10",
+    "batch of 1000, per key",
+    "batch beside snapshots, per key",
+    "snapshot (clone and drop)",
+    "bytes of RSS per entry",
+];
+
+/// The keys of one round, the same for all structures.
+struct Round {
+    hits: Vec<Key>,
+    misses: Vec<Key>,
+    batches: Vec<Vec<Key>>,
+    snapshot_batches: Vec<Vec<Key>>,
+}
+
+fn fresh(rng: &mut ChaCha8Rng) -> Key {
+    let mut key = [0; KEY_LEN];
+    rng.fill_bytes(&mut key);
+    key
+}
+
+impl Round {
+    fn new(rng: &mut ChaCha8Rng, known: &[Key]) -> Self {
+        let mut pick = |rng: &mut ChaCha8Rng| known[rng.random_range(0..known.len())];
+        let hits = (0..READS_PER_ROUND).map(|_| pick(rng)).collect();
+        let misses = (0..READS_PER_ROUND).map(|_| fresh(rng)).collect();
+        let mut batches = || {
+            let mut key = |at| if at % 2 == 0 { pick(rng) } else { fresh(rng) };
+            (0..BATCHES_PER_ROUND).map(|_| (0..BATCH_LEN).map(&mut key).collect()).collect()
+        };
+        Self { hits, misses, batches: batches(), snapshot_batches: batches() }
+    }
+}
+
+/// One structure and its samples, in nanoseconds per operation, by measure.
+struct Subject<M: Map> {
+    map: M,
+    samples: [Vec<f64>; MEASURES.len()],
+}
+
+/// What the rounds do with a subject, whatever its structure.
+trait Contender {
+    fn load(&mut self, keys: &[Key], value: &[u8]);
+    fn round(&mut self, round: &Round, value: &mut [u8]);
+    fn medians(&mut self) -> [Option<f64>; MEASURES.len()];
+}
+
+fn nanos_per<T>(operations: usize, work: impl FnOnce() -> T) -> f64 {
+    let start = Instant::now();
+    black_box(work());
+    start.elapsed().as_nanos() as f64 / operations as f64
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+impl<M: Map> Subject<M> {
+    fn new() -> Self {
+        Self { map: M::default(), samples: Default::default() }
+    }
+
+    fn put_all(&mut self, keys: &[Key], value: &mut [u8]) {
+        for key in keys {
+            value[..8].copy_from_slice(&key[8..16]);
+            self.map.put(key, value);
+        }
+    }
+}
+
+impl<M: Map> Contender for Subject<M> {
+    fn load(&mut self, keys: &[Key], value: &[u8]) {
+        let before = resident_bytes();
+        let mut value = value.to_vec();
+        let nanos = nanos_per(keys.len(), || self.put_all(keys, &mut value));
+        self.samples[0].push(nanos);
+        let grown = resident_bytes().saturating_sub(before);
+        self.samples[8].push(grown as f64 / keys.len() as f64);
+    }
+
+    fn round(&mut self, round: &Round, value: &mut [u8]) {
+        let sum = |map: &M, keys: &[Key]| -> usize {
+            keys.iter().filter_map(|key| map.get(key)).map(|value| usize::from(value[0])).sum()
+        };
+        let nanos = nanos_per(round.hits.len(), || sum(&self.map, &round.hits));
+        self.samples[1].push(nanos);
+        let nanos = nanos_per(round.misses.len(), || sum(&self.map, &round.misses));
+        self.samples[2].push(nanos);
+        let nanos = nanos_per(self.map.entries(), || self.map.scan());
+        self.samples[3].push(nanos);
+        let starts = &round.hits[..RANGES_PER_ROUND];
+        let nanos = nanos_per(starts.len(), || {
+            starts.iter().map(|start| self.map.range(start, 10)).sum::<usize>()
+        });
+        self.samples[4].push(nanos);
+        let writes = BATCHES_PER_ROUND * BATCH_LEN;
+        let nanos = nanos_per(writes, || {
+            round.batches.iter().for_each(|batch| self.put_all(batch, value));
+        });
+        self.samples[5].push(nanos);
+        let mut kept = VecDeque::new();
+        let nanos = nanos_per(writes, || {
+            for batch in &round.snapshot_batches {
+                kept.extend(self.map.snapshot());
+                self.put_all(batch, value);
+                if kept.len() > SNAPSHOTS_KEPT {
+                    kept.pop_front();
+                }
+            }
+        });
+        self.samples[6].push(nanos);
+        drop(kept);
+        if self.map.snapshot().is_some() {
+            let nanos = nanos_per(CLONES, || (0..CLONES).for_each(|_| drop(self.map.snapshot())));
+            self.samples[7].push(nanos);
+        }
+    }
+
+    fn medians(&mut self) -> [Option<f64>; MEASURES.len()] {
+        std::array::from_fn(|index| {
+            let samples = &mut self.samples[index];
+            samples.sort_by(f64::total_cmp);
+            samples.get(samples.len() / 2).copied()
+        })
+    }
+}
+
+fn print_table(columns: &[(&str, [Option<f64>; MEASURES.len()])]) {
+    print!("{:<34}", "ns, median");
+    columns.iter().for_each(|(name, _)| print!("{name:>16}"));
+    println!("{:>12}{:>12}{:>12}", "/ BTreeMap", "/ imbl Box", "/ imbl Arc");
+    for (index, measure) in MEASURES.iter().enumerate() {
+        print!("{measure:<34}");
+        for (_, medians) in columns {
+            match medians[index] {
+                Some(median) => print!("{median:>16.1}"),
+                None => print!("{:>16}", "-"),
+            }
+        }
+        let ours = columns[0].1[index];
+        for (_, medians) in &columns[1..] {
+            match ours.zip(medians[index]) {
+                Some((ours, theirs)) => print!("{:>12.2}", ours / theirs),
+                None => print!("{:>12}", "-"),
+            }
+        }
+        println!();
+    }
+}
+
+fn main() {
+    let numbers: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    let entries = numbers.first().copied().unwrap_or(1_000_000);
+    let rounds = numbers.get(1).copied().unwrap_or(7);
+    println!("{entries} entries, {rounds} rounds, {KEY_LEN} byte keys, {VALUE_LEN} byte values");
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let keys: Vec<Key> = (0..entries).map(|_| fresh(&mut rng)).collect();
+    let mut value = vec![0; VALUE_LEN];
+    rng.fill_bytes(&mut value);
+    let mut subjects: [(&str, Box<dyn Contender>); 4] = [
+        ("tree", Box::new(Subject::<Tree>::new())),
+        ("BTreeMap", Box::new(Subject::<BTreeMap<Box<[u8]>, Box<[u8]>>>::new())),
+        ("imbl Box/Arc", Box::new(Subject::<imbl::OrdMap<Box<[u8]>, Arc<[u8]>>>::new())),
+        ("imbl Arc/Arc", Box::new(Subject::<imbl::OrdMap<Arc<[u8]>, Arc<[u8]>>>::new())),
+    ];
+    subjects.iter_mut().for_each(|(_, subject)| subject.load(&keys, &value));
+    for _ in 0..rounds {
+        let round = Round::new(&mut rng, &keys);
+        subjects.iter_mut().for_each(|(_, subject)| subject.round(&round, &mut value));
+    }
+    let columns = subjects.each_mut().map(|(name, subject)| (*name, subject.medians()));
+    print_table(&columns);
+    println!("The column of BTreeMap beside snapshots is its plain batch: it has no cheap clone.");
+}

@@ -1,0 +1,313 @@
+//! The tree against a `BTreeMap` model: every operation, every snapshot, every walk.
+//!
+//! Seeds are fixed and printed, so that a failure repeats. `CHAINSTORE_TEST_SCALE` (`tenth`, the
+//! default, `full` or `soak`) sets how many operations run.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use rand::{Rng, RngExt, SeedableRng};
+
+use super::check::check;
+use super::leaf::INLINE_MAX_BYTES;
+use super::Tree;
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+type Rng8 = rand_chacha::ChaCha8Rng;
+
+fn scaled(tenth: usize) -> usize {
+    match std::env::var("CHAINSTORE_TEST_SCALE").as_deref() {
+        Err(_) | Ok("tenth") => tenth,
+        Ok("full") => tenth * 10,
+        Ok("soak") => tenth * 300,
+        Ok(other) => panic!("CHAINSTORE_TEST_SCALE is {other}; tenth, full or soak are known"),
+    }
+}
+
+/// How keys and values of a run look.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    name: &'static str,
+    key: fn(&mut Rng8) -> Vec<u8>,
+    value: fn(&mut Rng8) -> Vec<u8>,
+    live_target: usize,
+}
+
+fn bytes(rng: &mut Rng8, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+fn short_values(rng: &mut Rng8) -> Vec<u8> {
+    let len = rng.random_range(0..40);
+    bytes(rng, len)
+}
+
+/// Lengths on both sides of the limit between inline and out of line, seldom huge.
+fn mixed_values(rng: &mut Rng8) -> Vec<u8> {
+    let len = match rng.random_range(0..100) {
+        0..50 => rng.random_range(0..200),
+        50..80 => rng.random_range(INLINE_MAX_BYTES - 60..INLINE_MAX_BYTES + 20),
+        80..99 => rng.random_range(0..3000),
+        _ => 100_000,
+    };
+    let mut value = vec![rng.random(); len];
+    let marked = len.min(8);
+    rng.fill_bytes(&mut value[..marked]);
+    value
+}
+
+const SHAPES: [Shape; 7] = [
+    Shape {
+        name: "uniform 32 byte keys",
+        key: |rng| {
+            let mut key = vec![0; 32];
+            key[..2].copy_from_slice(&rng.random_range(0..6000u16).to_be_bytes());
+            key
+        },
+        value: |rng| bytes(rng, 150),
+        live_target: 3000,
+    },
+    Shape {
+        name: "shared prefix and number",
+        key: |rng| {
+            let prefix = ["a/", "account/storage/", ""][rng.random_range(0..3)];
+            let number = rng.random_range(0..1500u64);
+            [prefix.as_bytes(), &number.to_be_bytes()].concat()
+        },
+        value: short_values,
+        live_target: 2000,
+    },
+    Shape {
+        name: "runs of 0x00 and 0xff",
+        key: |rng| {
+            let len = rng.random_range(0..14);
+            (0..len).map(|_| if rng.random::<bool>() { 0x00 } else { 0xff }).collect()
+        },
+        value: short_values,
+        live_target: 1500,
+    },
+    Shape {
+        name: "zero bytes of every length",
+        key: |rng| vec![0; rng.random_range(0..600)],
+        value: short_values,
+        live_target: 400,
+    },
+    Shape {
+        name: "few keys, values about the inline limit",
+        key: |rng| rng.random_range(0..600u16).to_be_bytes().to_vec(),
+        value: mixed_values,
+        live_target: 300,
+    },
+    Shape {
+        name: "long keys with a long common prefix",
+        key: |rng| {
+            let len = [0, 8, 300, 1020, 1024, 1030, 3000][rng.random_range(0..7)];
+            let mut key = vec![7; len];
+            key.extend_from_slice(&rng.random_range(0..90u16).to_le_bytes());
+            key
+        },
+        value: short_values,
+        live_target: 300,
+    },
+    Shape {
+        name: "huge keys",
+        key: |rng| {
+            let mut key = vec![0xff; [0, 100, 100_000][rng.random_range(0..3)]];
+            key.push(rng.random_range(0..30));
+            key
+        },
+        value: mixed_values,
+        live_target: 60,
+    },
+];
+
+/// Compares everything that can be read: both walks, sums, and the invariants.
+fn assert_same(tree: &Tree, model: &Model) {
+    check(tree);
+    assert_eq!(tree.len(), model.len());
+    assert_eq!(tree.is_empty(), model.is_empty());
+    let payload: usize = model.iter().map(|(key, value)| key.len() + value.len()).sum();
+    assert_eq!(tree.payload_bytes(), payload);
+    let mut cursor = tree.cursor();
+    let mut forward = model.iter();
+    let mut row = cursor.next();
+    while let Some((key, value)) = row {
+        assert_eq!(forward.next(), Some((&key.to_vec(), &value.to_vec())));
+        assert_eq!(cursor.current(), row);
+        row = cursor.next();
+    }
+    assert_eq!(forward.next(), None);
+    assert_eq!((cursor.current(), cursor.next()), (None, None), "after the last");
+    let mut backward = model.iter().rev();
+    let mut row = cursor.prev();
+    while let Some((key, value)) = row {
+        assert_eq!(backward.next(), Some((&key.to_vec(), &value.to_vec())));
+        row = cursor.prev();
+    }
+    assert_eq!(backward.next(), None);
+    assert_eq!((cursor.current(), cursor.prev()), (None, None), "before the first");
+    assert_eq!(cursor.next().map(|row| row.0), model.keys().next().map(Vec::as_slice));
+}
+
+/// Compares reads at and around one key, and a walk from there that turns about at random.
+fn assert_same_at(tree: &Tree, model: &Model, key: &[u8], rng: &mut Rng8) {
+    let borrow = |row: Option<(&Vec<u8>, &Vec<u8>)>| row.map(|(k, v)| (k.clone(), v.clone()));
+    let own = |row: Option<(&[u8], &[u8])>| row.map(|(k, v)| (k.to_vec(), v.to_vec()));
+    assert_eq!(tree.get(key), model.get(key).map(Vec::as_slice));
+    assert_eq!(tree.contains(key), model.contains_key(key));
+    let at_or_after = || model.range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
+    let at_or_before = || model.range::<[u8], _>((Bound::Unbounded, Bound::Included(key)));
+    let before = || model.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(key)));
+    assert_eq!(tree.rank(key), before().count());
+    let mut cursor = tree.cursor();
+    assert_eq!(own(cursor.seek_back(key)), borrow(at_or_before().next_back()));
+    assert_eq!(own(cursor.next()), borrow(match at_or_before().next_back() {
+        Some((found, _)) => {
+            model.range::<Vec<u8>, _>((Bound::Excluded(found), Bound::Unbounded)).next()
+        }
+        None => model.iter().next(),
+    }));
+    assert_eq!(own(cursor.seek(key)), borrow(at_or_after().next()));
+    assert_eq!(own(cursor.current()), borrow(at_or_after().next()));
+    // Position in the model: 0 is before the first, n + 1 after the last.
+    let all: Vec<_> = model.iter().collect();
+    let mut place = before().count() + 1;
+    for _ in 0..40 {
+        let row = if rng.random::<bool>() {
+            place = (place + 1).min(all.len() + 1);
+            cursor.next()
+        } else {
+            place = place.saturating_sub(1);
+            cursor.prev()
+        };
+        let expected = place.checked_sub(1).and_then(|index| all.get(index));
+        assert_eq!(own(row), borrow(expected.copied()));
+    }
+    assert_eq!(own(cursor.first()), borrow(model.iter().next()));
+    assert_eq!(cursor.prev(), None);
+    assert_eq!(own(cursor.last()), borrow(model.iter().next_back()));
+    assert_eq!(cursor.next(), None);
+}
+
+fn model_remove_range(model: &mut Model, start: &[u8], end: Option<&[u8]>) -> usize {
+    let before = model.len();
+    model.retain(|key, _| key.as_slice() < start || end.is_some_and(|end| key.as_slice() >= end));
+    before - model.len()
+}
+
+/// A range about any key; mostly short, sometimes open, reversed or empty.
+fn random_range(model: &Model, shape: &Shape, rng: &mut Rng8) -> (Vec<u8>, Option<Vec<u8>>) {
+    let start = (shape.key)(rng);
+    let end = match rng.random_range(0..20) {
+        0 if model.len() > shape.live_target / 2 => return (start, None),
+        0..3 => (shape.key)(rng),
+        3 => start.clone(),
+        _ => {
+            let span = rng.random_range(0..1 + shape.live_target / 8);
+            let from = (Bound::Included(start.as_slice()), Bound::Unbounded);
+            match model.range::<[u8], _>(from).nth(span) {
+                Some((key, _)) => key.clone(),
+                None => return (start, None),
+            }
+        }
+    };
+    (start, Some(end))
+}
+
+/// Runs `steps` operations; about `live_target` entries stay alive.
+fn run(shape: &Shape, seed: u64, steps: usize) {
+    eprintln!("shape {:?}, seed {seed:#x}, {steps} steps", shape.name);
+    let mut rng = Rng8::seed_from_u64(seed);
+    let (mut tree, mut model) = (Tree::default(), Model::new());
+    let mut snapshots: Vec<(Tree, Model)> = Vec::new();
+    for step in 0..steps {
+        let roll = rng.random_range(0..1000);
+        let grows = model.len() < shape.live_target;
+        match roll {
+            0..3 => {
+                let (start, end) = random_range(&model, shape, &mut rng);
+                let (start, end) = (start.as_slice(), end.as_deref());
+                let counted = tree.count_range(start, end);
+                let removed = model_remove_range(&mut model, start, end);
+                assert_eq!(counted, removed);
+                assert_eq!(tree.remove_range(start, end), removed);
+                check(&tree);
+            }
+            3..10 => {
+                if snapshots.len() == 4 {
+                    let (old, then) = snapshots.remove(rng.random_range(0..4));
+                    assert_same(&old, &then);
+                }
+                snapshots.push((tree.clone(), model.clone()));
+            }
+            10..12 if !snapshots.is_empty() => {
+                let chosen = rng.random_range(0..snapshots.len());
+                (tree, model) = snapshots[chosen].clone();
+            }
+            12..300 if !grows => remove_near(&mut tree, &mut model, shape, &mut rng),
+            12..700 if !grows && roll % 2 == 0 => {
+                remove_near(&mut tree, &mut model, shape, &mut rng);
+            }
+            _ => {
+                let (key, value) = ((shape.key)(&mut rng), (shape.value)(&mut rng));
+                let replaced = tree.insert(&key, &value);
+                let old = model.insert(key, value);
+                assert_eq!(replaced, old.map(|value| value.len()));
+            }
+        }
+        if step % 37 == 0 {
+            let key = (shape.key)(&mut rng);
+            assert_same_at(&tree, &model, &key, &mut rng);
+        }
+        if step % 211 == 0 {
+            assert_same(&tree, &model);
+        }
+    }
+    assert_same(&tree, &model);
+    drain(tree, model, &mut rng);
+    for (old, then) in &snapshots {
+        assert_same(old, then);
+    }
+}
+
+/// Removes a key that exists, mostly; a random one, which mostly does not, sometimes.
+fn remove_near(tree: &mut Tree, model: &mut Model, shape: &Shape, rng: &mut Rng8) {
+    let mut key = (shape.key)(rng);
+    if rng.random_range(0..10) > 0 {
+        let from = (Bound::Included(key.as_slice()), Bound::Unbounded);
+        if let Some((found, _)) = model.range::<[u8], _>(from).next() {
+            key = found.clone();
+        }
+    }
+    assert_eq!(tree.remove(&key), model.remove(&key).is_some());
+}
+
+/// Removes all keys one by one, in one of three orders.
+fn drain(mut tree: Tree, mut model: Model, rng: &mut Rng8) {
+    let order = rng.random_range(0..3);
+    while !model.is_empty() {
+        let at = match order {
+            0 => 0,
+            1 => model.len() - 1,
+            _ => rng.random_range(0..model.len()),
+        };
+        let key = model.keys().nth(at).cloned().unwrap_or_default();
+        model.remove(&key);
+        assert!(tree.remove(&key));
+        if model.len() % 64 == 0 {
+            check(&tree);
+        }
+    }
+    assert!(tree.is_empty());
+    assert_eq!((tree.len(), tree.payload_bytes(), tree.memory_bytes()), (0, 0, 0));
+    assert_eq!(tree.cursor().next(), None);
+}
+
+#[test]
+fn behaves_like_the_model() {
+    for (index, shape) in SHAPES.iter().enumerate() {
+        run(shape, 0x6368_6169_6e00 + index as u64, scaled(2500));
+    }
+}
