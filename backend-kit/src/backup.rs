@@ -32,13 +32,19 @@ impl<E: RawEngine> Backup for Store<E> {
         self.copy_into(target)
             .inspect_err(|error| {
                 // A target that was refused was not touched and is not ours to clean.
-                if !matches!(error.kind(), ErrorKind::NotAStore { .. } | ErrorKind::AlreadyOpen { .. }) {
+                if !matches!(
+                    error.kind(),
+                    ErrorKind::NotAStore { .. } | ErrorKind::AlreadyOpen { .. }
+                ) {
                     Directory::undo_creation(target, existed);
                 }
             })
             .map_err(explain)?;
         let bytes = directory::disk_bytes(target)?;
-        Ok(BackupReport { bytes, took: began.elapsed() })
+        Ok(BackupReport {
+            bytes,
+            took: began.elapsed(),
+        })
     }
 }
 
@@ -73,8 +79,14 @@ impl<E: RawEngine> Store<E> {
             return copy.write_marker(&marker);
         }
         let location = Location::Directory(&data);
-        let (filled, _) =
-            Self::assemble(location, Some(copy), &merged, true, &options, &E::Options::default())?;
+        let (filled, _) = Self::assemble(
+            location,
+            Some(copy),
+            &merged,
+            true,
+            &options,
+            &E::Options::default(),
+        )?;
         self.stream_into(&filled)?;
         filled.directory()?.write_marker(&marker)
     }

@@ -41,5 +41,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
-    Error::new(ErrorKind::EnginePanic { message: text.to_owned() })
+    Error::new(ErrorKind::EnginePanic {
+        message: text.to_owned(),
+    })
 }

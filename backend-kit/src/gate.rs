@@ -60,9 +60,14 @@ impl Gate {
         state.waiting += 1;
         while state.owner.is_some() || state.shared > 0 {
             state = match wait {
-                Wait::Forever => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Wait::Forever => self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Wait::AtMost(most) => {
-                    let Some(left) = most.checked_sub(began.elapsed()).filter(|left| !left.is_zero())
+                    let Some(left) = most
+                        .checked_sub(began.elapsed())
+                        .filter(|left| !left.is_zero())
                     else {
                         state.waiting -= 1;
                         drop(state);
@@ -70,7 +75,10 @@ impl Gate {
                         self.changed.notify_all();
                         return Ok(None);
                     };
-                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.changed
+                        .wait_timeout(state, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
                 }
             };
         }
@@ -84,7 +92,10 @@ impl Gate {
         let mut state = self.lock();
         Self::refuse_owner(&state)?;
         while state.owner.is_some() || state.waiting > 0 {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         state.shared += 1;
         Ok(Shared(self))
@@ -118,11 +129,20 @@ mod tests {
     fn same_thread_is_refused_and_others_wait() -> Result<()> {
         let gate = Gate::default();
         let held = gate.exclusive(Wait::Forever)?;
-        assert!(matches!(gate.shared().map_err(|e| e.kind().clone()), Err(ErrorKind::WouldDeadlock)));
-        let refused = gate.exclusive(Wait::Forever).map(|_| ()).map_err(|e| e.kind().clone());
+        assert!(matches!(
+            gate.shared().map_err(|e| e.kind().clone()),
+            Err(ErrorKind::WouldDeadlock)
+        ));
+        let refused = gate
+            .exclusive(Wait::Forever)
+            .map(|_| ())
+            .map_err(|e| e.kind().clone());
         assert_eq!(refused, Err(ErrorKind::WouldDeadlock));
         thread::scope(|scope| {
-            let waiter = scope.spawn(|| gate.exclusive(Wait::AtMost(Duration::from_millis(5))).map(|g| g.is_some()));
+            let waiter = scope.spawn(|| {
+                gate.exclusive(Wait::AtMost(Duration::from_millis(5)))
+                    .map(|g| g.is_some())
+            });
             assert!(matches!(waiter.join(), Ok(Ok(false))));
             let batch = scope.spawn(|| gate.shared().is_ok());
             drop(held);

@@ -55,7 +55,11 @@ impl RawOpen<'_> {
     /// The highest table number, for lists indexed by it.
     #[must_use]
     pub fn table_number_max(&self) -> usize {
-        self.tables.iter().map(|table| table.id.index()).max().unwrap_or(0)
+        self.tables
+            .iter()
+            .map(|table| table.id.index())
+            .max()
+            .unwrap_or(0)
     }
 }
 

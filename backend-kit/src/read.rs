@@ -55,8 +55,12 @@ pub(crate) fn get<'r, E: RawEngine, R: Reader>(
     match found {
         None => Ok(None),
         Some(raw) if rule.envelope => {
-            envelope::open(table, key, &raw).map_err(|error| shared.explain(error, "get", table))?;
-            Ok(Some(Value { raw, trim: envelope::ENVELOPE_BYTES }))
+            envelope::open(table, key, &raw)
+                .map_err(|error| shared.explain(error, "get", table))?;
+            Ok(Some(Value {
+                raw,
+                trim: envelope::ENVELOPE_BYTES,
+            }))
         }
         Some(raw) => Ok(Some(Value { raw, trim: 0 })),
     }
@@ -72,7 +76,10 @@ pub(crate) fn multi_get<E: RawEngine, R: Reader>(
 ) -> Result<()> {
     let rule = shared.rules.of(table)?;
     let explain = |error| shared.explain(error, "multi_get", table);
-    if keys.iter().any(|key| key.is_empty() || key.len() > rule.key_bytes_max) {
+    if keys
+        .iter()
+        .any(|key| key.is_empty() || key.len() > rule.key_bytes_max)
+    {
         for (at, key) in keys.iter().enumerate() {
             sink(at, get(shared, reader, table, key)?.as_deref());
         }
@@ -119,7 +126,13 @@ pub(crate) fn cursor<'r, E: RawEngine, R: Reader>(
         let begun = boundary::call::<E, _>(move || reader.cursor(table, range));
         Some(begun.map_err(|error| shared.explain(error, "cursor", table))?)
     };
-    Ok(TableCursor { raw, table, envelope: rule.envelope, watch, shared })
+    Ok(TableCursor {
+        raw,
+        table,
+        envelope: rule.envelope,
+        watch,
+        shared,
+    })
 }
 
 /// The last ordered commit that a raw reader sees.
@@ -149,7 +162,9 @@ pub struct TableCursor<'r, E: RawEngine, C> {
 
 impl<E: RawEngine, C> fmt::Debug for TableCursor<'_, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableCursor").field("table", &self.table).finish_non_exhaustive()
+        f.debug_struct("TableCursor")
+            .field("table", &self.table)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,7 +175,13 @@ impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
         operation: &'static str,
         step: impl FnOnce(&'c mut C) -> Result<Option<Entry<'c>>>,
     ) -> Result<Option<Entry<'c>>> {
-        let Self { raw, table, envelope, watch, shared } = self;
+        let Self {
+            raw,
+            table,
+            envelope,
+            watch,
+            shared,
+        } = self;
         if let Some((registry, deadline)) = watch {
             registry.check(Some(*deadline))?;
         }
@@ -222,13 +243,19 @@ pub struct View<E: RawEngine> {
 
 impl<E: RawEngine> View<E> {
     pub(crate) fn new(raw: E::View, ticket: Ticket, shared: Arc<Shared<E>>) -> Self {
-        Self { raw, ticket, shared }
+        Self {
+            raw,
+            ticket,
+            shared,
+        }
     }
 }
 
 impl<E: RawEngine> fmt::Debug for View<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("View").field("engine", &E::NAME).finish_non_exhaustive()
+        f.debug_struct("View")
+            .field("engine", &E::NAME)
+            .finish_non_exhaustive()
     }
 }
 

@@ -41,7 +41,11 @@ impl State {
     }
 
     fn oldest(&self) -> Option<Slot> {
-        self.slots.iter().flatten().min_by_key(|slot| slot.began).copied()
+        self.slots
+            .iter()
+            .flatten()
+            .min_by_key(|slot| slot.began)
+            .copied()
     }
 }
 
@@ -65,7 +69,12 @@ pub(crate) struct Alone<'r>(&'r Registry);
 
 impl Registry {
     pub(crate) fn new(clock: Arc<dyn Clock>, limits: ReaderLimits) -> Self {
-        Self { clock, limits, state: Mutex::default(), changed: Condvar::new() }
+        Self {
+            clock,
+            limits,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -78,9 +87,16 @@ impl Registry {
         let began = self.clock.now();
         let mut state = self.lock();
         while state.exclusive {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
-        let entry = Some(Slot { began, used_bytes, warned: false });
+        let entry = Some(Slot {
+            began,
+            used_bytes,
+            warned: false,
+        });
         let slot = match state.free.pop() {
             Some(slot) => {
                 state.slots[slot] = entry;
@@ -91,8 +107,15 @@ impl Registry {
                 state.slots.len() - 1
             }
         };
-        let deadline = self.limits.age_max.map(|max| Deadline { began, at: began.saturating_add(max) });
-        Ticket { registry: Arc::clone(self), slot, deadline }
+        let deadline = self.limits.age_max.map(|max| Deadline {
+            began,
+            at: began.saturating_add(max),
+        });
+        Ticket {
+            registry: Arc::clone(self),
+            slot,
+            deadline,
+        }
     }
 
     /// Keeps new views out while there are none, or refuses with `Busy`.
@@ -138,10 +161,15 @@ impl Registry {
                 );
             }
         }
-        let pinned_bytes = state.oldest().map_or(0, |slot| used_bytes.saturating_sub(slot.used_bytes));
+        let pinned_bytes = state
+            .oldest()
+            .map_or(0, |slot| used_bytes.saturating_sub(slot.used_bytes));
         match self.limits.pinned_bytes_max {
             Some(max_bytes) if pinned_bytes > max_bytes => {
-                Err(Error::new(ErrorKind::PinnedTooMuch { pinned_bytes, max_bytes }))
+                Err(Error::new(ErrorKind::PinnedTooMuch {
+                    pinned_bytes,
+                    max_bytes,
+                }))
             }
             _ => Ok(()),
         }
@@ -183,7 +211,9 @@ impl Ticket {
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("slot", &self.slot).finish_non_exhaustive()
+        f.debug_struct("Ticket")
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,17 +254,37 @@ mod tests {
         let young = registry.enter(1050);
         assert_eq!(
             registry.oldest(1080),
-            (2, Some(OldestReader { age: Duration::from_secs(4), pinned_bytes: 80 }))
+            (
+                2,
+                Some(OldestReader {
+                    age: Duration::from_secs(4),
+                    pinned_bytes: 80
+                })
+            )
         );
         registry.admit_write("test", 1100)?;
-        let refused = registry.admit_write("test", 1101).map_err(|e| e.kind().clone());
-        assert_eq!(refused, Err(ErrorKind::PinnedTooMuch { pinned_bytes: 101, max_bytes: 100 }));
+        let refused = registry
+            .admit_write("test", 1101)
+            .map_err(|e| e.kind().clone());
+        assert_eq!(
+            refused,
+            Err(ErrorKind::PinnedTooMuch {
+                pinned_bytes: 101,
+                max_bytes: 100
+            })
+        );
         clock.advance(Duration::from_secs(7));
         let age = Duration::from_secs(11);
-        let too_old = ErrorKind::ReaderTooOld { age, max: Duration::from_secs(10) };
+        let too_old = ErrorKind::ReaderTooOld {
+            age,
+            max: Duration::from_secs(10),
+        };
         assert_eq!(old.check().map_err(|e| e.kind().clone()), Err(too_old));
         young.check()?;
-        assert!(matches!(registry.alone().map_err(|e| e.kind().clone()), Err(ErrorKind::Busy { readers: 2, .. })));
+        assert!(matches!(
+            registry.alone().map_err(|e| e.kind().clone()),
+            Err(ErrorKind::Busy { readers: 2, .. })
+        ));
         drop((old, young));
         let alone = registry.alone()?;
         drop(alone);

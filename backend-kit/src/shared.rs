@@ -7,9 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use storage_api::{
-    Access, Capabilities, Catalogue, CommitSeq, Error, ErrorKind, Result, TableId,
-};
+use storage_api::{Access, Capabilities, Catalogue, CommitSeq, Error, ErrorKind, Result, TableId};
 
 use crate::directory::Directory;
 use crate::gate::Gate;
@@ -68,7 +66,11 @@ impl<E: RawEngine> Shared<E> {
     /// Takes no writes from now on.
     pub(crate) fn poison(&self, operation: &str, error: &Error) {
         let cause = format!("{operation} failed: {error}");
-        tracing::error!(engine = E::NAME, cause, "the store takes no writes until it is reopened");
+        tracing::error!(
+            engine = E::NAME,
+            cause,
+            "the store takes no writes until it is reopened"
+        );
         // The first cause is the one that counts.
         let _kept = self.poison.set(cause);
     }
@@ -84,6 +86,8 @@ impl<E: RawEngine> Shared<E> {
 
 impl<E: RawEngine> fmt::Debug for Shared<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("engine", &E::NAME).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("engine", &E::NAME)
+            .finish_non_exhaustive()
     }
 }

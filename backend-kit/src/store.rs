@@ -88,10 +88,19 @@ impl<E: RawEngine> Store<E> {
             return Err(Error::unsupported("read_only_open"));
         }
         if options.if_missing == IfMissing::Fail {
-            return Err(Error::new(ErrorKind::NotFound { path: "memory".to_owned() }));
+            return Err(Error::new(ErrorKind::NotFound {
+                path: "memory".to_owned(),
+            }));
         }
         let merged = tables::merge(&[], 1, schema, options.access, &E::CAPABILITIES)?;
-        let store = Self::assemble(Location::Memory, None, &merged, true, options, engine_options)?;
+        let store = Self::assemble(
+            Location::Memory,
+            None,
+            &merged,
+            true,
+            options,
+            engine_options,
+        )?;
         Ok((store.0, report(&merged, true, store.1)))
     }
 
@@ -137,8 +146,14 @@ impl<E: RawEngine> Store<E> {
         }
         let data = directory.data_path();
         let location = Location::Directory(&data);
-        let (store, recovered) =
-            Self::assemble(location, Some(directory), &merged, false, options, engine_options)?;
+        let (store, recovered) = Self::assemble(
+            location,
+            Some(directory),
+            &merged,
+            false,
+            options,
+            engine_options,
+        )?;
         Ok((store, report(&merged, false, recovered)))
     }
 
@@ -155,7 +170,14 @@ impl<E: RawEngine> Store<E> {
         let existed = directory.existed();
         let made = directory.begin_creation(&marker).and_then(|()| {
             let location = Location::Directory(&data);
-            Self::assemble(location, Some(directory), &merged, true, options, engine_options)
+            Self::assemble(
+                location,
+                Some(directory),
+                &merged,
+                true,
+                options,
+                engine_options,
+            )
         });
         let made = made.and_then(|(store, recovered)| {
             marker.state = State::Ready;
@@ -166,7 +188,10 @@ impl<E: RawEngine> Store<E> {
     }
 
     pub(crate) fn directory(&self) -> Result<&Directory> {
-        self.shared.directory.as_ref().ok_or_else(|| Error::unsupported("persistent"))
+        self.shared
+            .directory
+            .as_ref()
+            .ok_or_else(|| Error::unsupported("persistent"))
     }
 
     pub(crate) fn assemble(
@@ -178,7 +203,12 @@ impl<E: RawEngine> Store<E> {
         engine_options: &E::Options,
     ) -> Result<(Self, Option<String>)> {
         let raw_tables = tables::for_engine(&merged.tables);
-        let request = RawOpen { location, tables: &raw_tables, fresh, options };
+        let request = RawOpen {
+            location,
+            tables: &raw_tables,
+            fresh,
+            options,
+        };
         let (engine, opened) = boundary::call::<E, _>(|| E::open(&request, engine_options))?;
         let caps = engine.capabilities();
         let catalogue = Catalogue::new(merged.tables.clone())?;
@@ -197,7 +227,12 @@ impl<E: RawEngine> Store<E> {
             last_seq: AtomicU64::new(last_seq.get()),
             poison: OnceLock::new(),
         };
-        Ok((Self { shared: Arc::new(shared) }, opened.recovered))
+        Ok((
+            Self {
+                shared: Arc::new(shared),
+            },
+            opened.recovered,
+        ))
     }
 
     fn begin_gated(&self, wait: Wait) -> Result<Option<Txn<'_, E>>> {
@@ -263,7 +298,9 @@ impl<E: RawEngine> Engine for Store<E> {
         let began = Instant::now();
         let opened = match location {
             Location::Memory => Self::open_in_memory(schema, options, engine_options),
-            Location::Directory(path) => Self::open_directory(path, schema, options, engine_options),
+            Location::Directory(path) => {
+                Self::open_directory(path, schema, options, engine_options)
+            }
         };
         let (store, mut report) =
             opened.map_err(|error| error.with_engine(E::NAME).with_operation("open"))?;
@@ -302,8 +339,9 @@ impl<E: RawEngine> KvStore for Store<E> {
         let raw = boundary::call::<E, _>(|| self.shared.engine.views(views.get()))
             .map_err(|error| error.with_engine(E::NAME).with_operation("begin_read_many"))?;
         // The first ticket already keeps exclusive work out, so the rest never wait.
-        let tickets = std::iter::once(first)
-            .chain(std::iter::repeat_with(|| self.shared.registry.enter(used_bytes)));
+        let tickets = std::iter::once(first).chain(std::iter::repeat_with(|| {
+            self.shared.registry.enter(used_bytes)
+        }));
         Ok(raw
             .into_iter()
             .zip(tickets)
@@ -348,7 +386,10 @@ impl<E: RawEngine> KvStore for Store<E> {
             Some(bytes) => bytes,
             None => self.sample_bytes(&view, table, rows)?,
         };
-        Ok(TableStats { rows, bytes: Some(bytes) })
+        Ok(TableStats {
+            rows,
+            bytes: Some(bytes),
+        })
     }
 
     fn stats(&self) -> Result<StoreStats> {
@@ -402,6 +443,10 @@ impl<E: RawEngine> Compact for Store<E> {
             boundary::call::<E, _>(|| shared.engine.compact()).map_err(explain)?;
         }
         let after_bytes = self.stats()?.disk_bytes;
-        Ok(CompactReport { before_bytes, after_bytes, took: began.elapsed() })
+        Ok(CompactReport {
+            before_bytes,
+            after_bytes,
+            took: began.elapsed(),
+        })
     }
 }

@@ -33,11 +33,21 @@ pub(crate) fn merge(
     caps: &Capabilities,
 ) -> Result<Merged> {
     let refuse = |reason: String| Err(Error::new(ErrorKind::SchemaRefused { reason }));
-    let mut merged = Merged { tables: known.to_vec(), next_table, ..Merged::default() };
+    let mut merged = Merged {
+        tables: known.to_vec(),
+        next_table,
+        ..Merged::default()
+    };
     for def in schema.tables() {
-        match merged.tables.iter_mut().find(|table| table.def.name() == def.name()) {
+        match merged
+            .tables
+            .iter_mut()
+            .find(|table| table.def.name() == def.name())
+        {
             Some(table) => {
-                if table.def.checksum() != def.checksum() || table.def.key_limit() != def.key_limit() {
+                if table.def.checksum() != def.checksum()
+                    || table.def.key_limit() != def.key_limit()
+                {
                     return refuse(format!(
                         "table {} was made with {:?}, {:?} and is declared with {:?}, {:?}",
                         def.name(),
@@ -53,7 +63,10 @@ pub(crate) fn merge(
                 }
             }
             None if access == Access::ReadOnly => {
-                return refuse(format!("table {} is not in the store, which is opened read-only", def.name()));
+                return refuse(format!(
+                    "table {} is not in the store, which is opened read-only",
+                    def.name()
+                ));
             }
             None => {
                 let id = TableId::new(merged.next_table);
@@ -65,7 +78,10 @@ pub(crate) fn merge(
                     return Err(too_many);
                 }
                 merged.next_table = merged.next_table.checked_add(1).ok_or(too_many)?;
-                merged.tables.push(TableInfo { id, def: def.clone() });
+                merged.tables.push(TableInfo {
+                    id,
+                    def: def.clone(),
+                });
                 merged.added.push(id);
                 merged.changed = true;
             }
@@ -73,7 +89,12 @@ pub(crate) fn merge(
     }
     merged.unnamed = known
         .iter()
-        .filter(|table| schema.tables().iter().all(|def| def.name() != table.def.name()))
+        .filter(|table| {
+            schema
+                .tables()
+                .iter()
+                .all(|def| def.name() != table.def.name())
+        })
         .map(|table| table.id)
         .collect();
     Ok(merged)
@@ -110,7 +131,11 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn new(catalogue: &Catalogue, caps: &Capabilities) -> Self {
-        let len = catalogue.iter().map(|table| table.id.index() + 1).max().unwrap_or(0);
+        let len = catalogue
+            .iter()
+            .map(|table| table.id.index() + 1)
+            .max()
+            .unwrap_or(0);
         let mut rules = vec![None; len];
         for table in catalogue.iter() {
             rules[table.id.index()] = Some(Rule {
@@ -121,7 +146,10 @@ impl Rules {
                 envelope: table.def.checksum() == ChecksumSetting::Envelope,
             });
         }
-        Self { rules, value_bytes_max: caps.value_bytes_max }
+        Self {
+            rules,
+            value_bytes_max: caps.value_bytes_max,
+        }
     }
 
     /// The rule of a table.
@@ -145,10 +173,17 @@ impl Rules {
     /// Refuses a value that is too long, its envelope included.
     #[inline]
     pub(crate) fn check_value(&self, rule: Rule, value: &[u8]) -> Result<()> {
-        let extra = if rule.envelope { storage_api::envelope::ENVELOPE_BYTES } else { 0 };
+        let extra = if rule.envelope {
+            storage_api::envelope::ENVELOPE_BYTES
+        } else {
+            0
+        };
         let max = self.value_bytes_max - extra;
         if value.len() > max {
-            return Err(Error::new(ErrorKind::ValueTooLong { len: value.len(), max }));
+            return Err(Error::new(ErrorKind::ValueTooLong {
+                len: value.len(),
+                max,
+            }));
         }
         Ok(())
     }
@@ -156,7 +191,9 @@ impl Rules {
 
 #[cold]
 fn unknown(table: TableId) -> Error {
-    Error::new(ErrorKind::UnknownTable { table: table.to_string() })
+    Error::new(ErrorKind::UnknownTable {
+        table: table.to_string(),
+    })
 }
 
 #[cold]
@@ -164,6 +201,9 @@ fn bad_key(rule: Rule, len: usize) -> Error {
     Error::new(if len == 0 {
         ErrorKind::EmptyKey
     } else {
-        ErrorKind::KeyTooLong { len, max: rule.key_bytes_max }
+        ErrorKind::KeyTooLong {
+            len,
+            max: rule.key_bytes_max,
+        }
     })
 }

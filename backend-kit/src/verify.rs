@@ -28,7 +28,10 @@ impl<E: RawEngine> Verify for Store<E> {
             let mut walk = Walk {
                 view: &view,
                 table: table.id,
-                check: TableCheck { table: table.def.name().to_owned(), ..TableCheck::default() },
+                check: TableCheck {
+                    table: table.def.name().to_owned(),
+                    ..TableCheck::default()
+                },
                 findings: Vec::new(),
             };
             if let Err(error) = walk.run(progress) {
@@ -76,7 +79,10 @@ struct Walk<'v, E: RawEngine> {
 impl<E: RawEngine> Walk<'_, E> {
     fn note(&mut self, what: String) {
         if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(Finding { place: format!("table {}", self.check.table), what });
+            self.findings.push(Finding {
+                place: format!("table {}", self.check.table),
+                what,
+            });
         }
     }
 
@@ -91,7 +97,11 @@ impl<E: RawEngine> Walk<'_, E> {
                 Ok(Some(row)) => row,
                 Err(error) if error.is_corruption() && damaged < self.check.rows + 1_000 => {
                     damaged += 1;
-                    self.note(format!("row {}: {}", self.check.rows + damaged, chain(&error)));
+                    self.note(format!(
+                        "row {}: {}",
+                        self.check.rows + damaged,
+                        chain(&error)
+                    ));
                     continue;
                 }
                 Err(error) => return Err(error),

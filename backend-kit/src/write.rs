@@ -200,7 +200,10 @@ impl<E: RawEngine> Writer for Txn<'_, E> {
 
     fn delete_range(&mut self, table: TableId, range: &KeyRange) -> Result<()> {
         self.usable()?;
-        self.shared.rules.of(table).map_err(|e| self.shared.explain(e, "delete_range", table))?;
+        self.shared
+            .rules
+            .of(table)
+            .map_err(|e| self.shared.explain(e, "delete_range", table))?;
         if range.is_empty() {
             return Ok(());
         }
@@ -217,7 +220,9 @@ impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
     fn savepoint(&mut self) -> Result<Savepoint> {
         self.usable()?;
         if E::Txn::<'s>::NATIVE_SAVEPOINTS {
-            self.run("savepoint", TableId::INTERNAL, |txn| txn.raw.push_savepoint())?;
+            self.run("savepoint", TableId::INTERNAL, |txn| {
+                txn.raw.push_savepoint()
+            })?;
         } else {
             self.journal.marks.push(self.journal.undo.len());
         }
@@ -247,7 +252,9 @@ impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
         self.check_savepoint(savepoint)?;
         let depth = savepoint.depth();
         if E::Txn::<'s>::NATIVE_SAVEPOINTS {
-            self.run("release", TableId::INTERNAL, |txn| txn.raw.release_depth(depth))?;
+            self.run("release", TableId::INTERNAL, |txn| {
+                txn.raw.release_depth(depth)
+            })?;
         } else {
             self.journal.marks.truncate(depth as usize);
             if self.journal.marks.is_empty() {
@@ -262,17 +269,28 @@ impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
         self.usable()?;
         let seq = self.shared.last_seq().next();
         self.run("commit", TableId::INTERNAL, |txn| {
-            txn.raw.put(TableId::INTERNAL, SEQ_KEY, &seq.get().to_le_bytes())
+            txn.raw
+                .put(TableId::INTERNAL, SEQ_KEY, &seq.get().to_le_bytes())
         })?;
-        let Self { raw, shared, _gate: gate, .. } = self;
+        let Self {
+            raw,
+            shared,
+            _gate: gate,
+            ..
+        } = self;
         finish(shared, || raw.commit(durability))?;
         shared.set_last_seq(seq);
         drop(gate);
-        Ok(Commit { seq: Some(seq), effective: shared.caps.effective(durability) })
+        Ok(Commit {
+            seq: Some(seq),
+            effective: shared.caps.effective(durability),
+        })
     }
 
     fn abort(self) -> Result<()> {
-        let Self { raw, _gate: gate, .. } = self;
+        let Self {
+            raw, _gate: gate, ..
+        } = self;
         let done = boundary::call::<E, _>(|| {
             drop(raw);
             Ok(())
@@ -336,15 +354,24 @@ pub(crate) fn apply<E: RawEngine>(
             }
             BatchOp::Delete { table, key } => check_delete(shared, table, key)?,
             BatchOp::DeleteRange { table, .. } => {
-                shared.rules.of(table).map_err(|e| shared.explain(e, "delete_range", table))?;
+                shared
+                    .rules
+                    .of(table)
+                    .map_err(|e| shared.explain(e, "delete_range", table))?;
             }
         }
     }
     let effective = shared.caps.effective(durability);
     if shared.relaxed && shared.caps.concurrent_batches {
-        let _gate = shared.gate.shared().map_err(|error| error.with_engine(E::NAME))?;
+        let _gate = shared
+            .gate
+            .shared()
+            .map_err(|error| error.with_engine(E::NAME))?;
         write_batch(shared, batch, durability, None)?;
-        return Ok(Commit { seq: None, effective });
+        return Ok(Commit {
+            seq: None,
+            effective,
+        });
     }
     let _gate = shared
         .gate
@@ -353,7 +380,10 @@ pub(crate) fn apply<E: RawEngine>(
     let seq = shared.last_seq().next();
     write_batch(shared, batch, durability, Some(seq.get()))?;
     shared.set_last_seq(seq);
-    Ok(Commit { seq: Some(seq), effective })
+    Ok(Commit {
+        seq: Some(seq),
+        effective,
+    })
 }
 
 fn write_batch<E: RawEngine>(
@@ -404,9 +434,15 @@ fn write_op<E: RawEngine>(
         }
         BatchOp::Delete { table, key } => raw.delete(table, key),
         BatchOp::DeleteRange { table, start, end } => {
-            let range =
-                end.map_or_else(|| KeyRange::from_key(start), |end| KeyRange::half_open(start, end));
-            if range.is_empty() { Ok(()) } else { raw.delete_range(table, &range) }
+            let range = end.map_or_else(
+                || KeyRange::from_key(start),
+                |end| KeyRange::half_open(start, end),
+            );
+            if range.is_empty() {
+                Ok(())
+            } else {
+                raw.delete_range(table, &range)
+            }
         }
     }
 }
@@ -420,7 +456,9 @@ fn for_each_sorted<'b>(
     let mut run: Vec<(TableId, &'b [u8], BatchOp<'b>)> = Vec::with_capacity(batch.len());
     for op in batch.ops() {
         match op {
-            BatchOp::Put { table, key, .. } | BatchOp::Delete { table, key } => run.push((table, key, op)),
+            BatchOp::Put { table, key, .. } | BatchOp::Delete { table, key } => {
+                run.push((table, key, op))
+            }
             BatchOp::DeleteRange { .. } => {
                 flush_sorted(&mut run, write)?;
                 write(op)?;
@@ -438,7 +476,10 @@ fn flush_sorted<'b>(
     run.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
     let mut ops = run.drain(..).peekable();
     while let Some((table, key, op)) = ops.next() {
-        if ops.peek().is_none_or(|next| (next.0, next.1) != (table, key)) {
+        if ops
+            .peek()
+            .is_none_or(|next| (next.0, next.1) != (table, key))
+        {
             write(op)?;
         }
     }

@@ -1,9 +1,10 @@
 //! [`ChangeSet`]: what one commit changes, as the old and the new value of every key.
 //!
-//! It serves undo records, deltas and the replica stream, hence it is a value that belongs to no store. Invariants: one
-//! change a (table, key), in that order; old and new differ, and a change that is taken back is gone; absent and empty are
-//! different values. Cost: a B-tree a table; 48 bytes and three exact allocations a change beside its bytes; recording and
-//! lookup are logarithmic, `len` and `payload_bytes` constant.
+//! It serves undo records, deltas and the replica stream, hence it is a value that belongs to no
+//! store. Invariants: one change a (table, key), in that order; old and new differ, and a change
+//! that is taken back is gone; absent and empty are different values. Cost: a B-tree a table; 48
+//! bytes and three exact allocations a change beside its bytes; recording and lookup are
+//! logarithmic, `len` and `payload_bytes` constant.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
@@ -101,11 +102,12 @@ impl ChangeSet {
         self.payload_bytes
     }
 
-    /// Notes that the key went from `old` to `new`. Of a key that is in the set already the first old value stays, and the
-    /// last new value counts; when these are equal nothing changed and the key leaves the set.
+    /// Notes that the key went from `old` to `new`. Of a key that is in the set already the first
+    /// old value stays, and the last new value counts; when these are equal nothing changed and the
+    /// key leaves the set.
     ///
-    /// For a key in the set `old` is not looked at: the value just before this write and the value before the whole commit
-    /// both do.
+    /// For a key in the set `old` is not looked at: the value just before this write and the value
+    /// before the whole commit both do.
     pub fn record(&mut self, table: TableId, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
         let changes = self.tables.entry(table).or_default();
         if let Some(pair) = changes.get_mut(key) {
@@ -154,11 +156,12 @@ impl ChangeSet {
         self
     }
 
-    /// Squashes the set of the commit that follows into this one. Cost: a lookup a later change, without copying.
+    /// Squashes the set of the commit that follows into this one. Cost: a lookup a later change,
+    /// without copying.
     ///
     /// # Errors
-    /// `InvalidArgument` naming the table when a key of both sets is not left by this one as the later one found it, so
-    /// that they are not consecutive; this set is as before then.
+    /// `InvalidArgument` naming the table when a key of both sets is not left by this one as the
+    /// later one found it, so that they are not consecutive; this set is as before then.
     pub fn merge(&mut self, later: Self) -> Result<()> {
         for change in later.iter() {
             let left = self.get(change.table, change.key).map(|known| known.new);
@@ -213,11 +216,12 @@ impl ChangeSet {
         })
     }
 
-    /// What applying the batch would change on this reader's state: the last operation on a key wins, and a range delete
-    /// becomes a change of each key that it removes.
+    /// What applying the batch would change on this reader's state: the last operation on a key
+    /// wins, and a range delete becomes a change of each key that it removes.
     ///
-    /// The batch is not checked against limits of keys and values; the store does that. Cost: a get for each key of the
-    /// batch and a scan of every deleted range; memory for the old values of all keys touched.
+    /// The batch is not checked against limits of keys and values; the store does that. Cost: a get
+    /// for each key of the batch and a scan of every deleted range; memory for the old values of
+    /// all keys touched.
     ///
     /// # Errors
     /// As [`Reader::get`] and [`Cursor::next`].

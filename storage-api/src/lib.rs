@@ -52,7 +52,7 @@ pub use contract::{
     Savepoint, StoreStats, TableCheck, TableStats, Verify, VerifyReport, WriteBatch, WriteTxn,
     Writer,
 };
-// pub use erased::{DynStore, ErasedStore};
+pub use erased::{DynStore, ErasedStore};
 pub use error::{Error, ErrorKind, Result, Source};
 pub use range::{KeyRange, prefix_end};
 pub use table::{

@@ -35,7 +35,11 @@ impl Lock {
     pub fn acquire(directory: &Path, access: Access) -> Result<Option<Self>> {
         let path = directory.join(LOCK_FILE);
         let opened = match access {
-            Access::ReadWrite => owner_only().read(true).create(true).truncate(false).open(&path),
+            Access::ReadWrite => owner_only()
+                .read(true)
+                .create(true)
+                .truncate(false)
+                .open(&path),
             Access::ReadOnly => match File::open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => make_for_readers(&path),
                 opened => opened,
@@ -43,7 +47,9 @@ impl Lock {
         };
         let mut file = match opened {
             Ok(file) => file,
-            Err(error) if access == Access::ReadOnly && is_read_only_mount(&error) => return Ok(None),
+            Err(error) if access == Access::ReadOnly && is_read_only_mount(&error) => {
+                return Ok(None);
+            }
             Err(error) => return Err(io_error(error, &path)),
         };
         let locked = match access {
@@ -68,11 +74,18 @@ impl Lock {
 }
 
 fn make_for_readers(path: &Path) -> io::Result<File> {
-    owner_only().read(true).create(true).truncate(false).open(path)
+    owner_only()
+        .read(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
 }
 
 fn is_read_only_mount(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+    matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+    )
 }
 
 fn write_pid(file: &mut File) -> io::Result<()> {

@@ -121,7 +121,10 @@ impl Marker {
     pub fn parse(bytes: &[u8], place: &str) -> Result<Self> {
         let corrupt = |what: String| Error::corruption(place, what);
         if bytes.len() > TEXT_BYTES_MAX {
-            return Err(corrupt(format!("{} bytes, more than {TEXT_BYTES_MAX}", bytes.len())));
+            return Err(corrupt(format!(
+                "{} bytes, more than {TEXT_BYTES_MAX}",
+                bytes.len()
+            )));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| corrupt("not a text".to_owned()))?;
         let version = text
@@ -138,7 +141,9 @@ impl Marker {
             }));
         }
         let body = check_sum(text).map_err(corrupt)?;
-        let mut lines = Lines { lines: body.lines().skip(1) };
+        let mut lines = Lines {
+            lines: body.lines().skip(1),
+        };
         lines.marker().map_err(corrupt)
     }
 }
@@ -150,7 +155,11 @@ fn check_sum(text: &str) -> std::result::Result<&str, String> {
     if last == computed {
         Ok(body)
     } else {
-        Err(format!("checksum line {:?}, computed {:?}", last.trim_end(), computed.trim_end()))
+        Err(format!(
+            "checksum line {:?}, computed {:?}",
+            last.trim_end(),
+            computed.trim_end()
+        ))
     }
 }
 
@@ -162,7 +171,10 @@ type Parsed<T> = std::result::Result<T, String>;
 
 impl<'t, I: Iterator<Item = &'t str>> Lines<'t, I> {
     fn word(&mut self, name: &str) -> Parsed<&'t str> {
-        let line = self.lines.next().ok_or_else(|| format!("no line `{name}`"))?;
+        let line = self
+            .lines
+            .next()
+            .ok_or_else(|| format!("no line `{name}`"))?;
         line.strip_prefix(name)
             .and_then(|rest| rest.strip_prefix(' '))
             .ok_or_else(|| format!("line {line:?} where `{name}` was expected"))
@@ -170,7 +182,8 @@ impl<'t, I: Iterator<Item = &'t str>> Lines<'t, I> {
 
     fn number<T: std::str::FromStr>(&mut self, name: &str) -> Parsed<T> {
         let word = self.word(name)?;
-        word.parse().map_err(|_| format!("{name} {word:?} is not a number in range"))
+        word.parse()
+            .map_err(|_| format!("{name} {word:?} is not a number in range"))
     }
 
     fn marker(&mut self) -> Parsed<Marker> {
@@ -178,7 +191,8 @@ impl<'t, I: Iterator<Item = &'t str>> Lines<'t, I> {
         let engine_format = self.number("engine-format")?;
         let written_by = self.word("written-by")?.to_owned();
         let id = self.word("store-id")?;
-        let store_id = u128::from_str_radix(id, 16).map_err(|_| format!("store-id {id:?} is not hex"))?;
+        let store_id =
+            u128::from_str_radix(id, 16).map_err(|_| format!("store-id {id:?} is not hex"))?;
         let chain_id = match self.word("chain-id")? {
             "-" => None,
             name => Some(ChainId::new(name).map_err(|error| error.to_string())?),
@@ -194,11 +208,23 @@ impl<'t, I: Iterator<Item = &'t str>> Lines<'t, I> {
             let table = parse_table(line)?;
             let after = tables.last().map_or(0, |last| last.id.get());
             if table.id.get() <= after || table.id.get() >= next_table {
-                return Err(format!("table number {} after {after}, next is {next_table}", table.id.get()));
+                return Err(format!(
+                    "table number {} after {after}, next is {next_table}",
+                    table.id.get()
+                ));
             }
             tables.push(table);
         }
-        Ok(Marker { engine, engine_format, written_by, store_id, chain_id, state, next_table, tables })
+        Ok(Marker {
+            engine,
+            engine_format,
+            written_by,
+            store_id,
+            chain_id,
+            state,
+            next_table,
+            tables,
+        })
     }
 }
 
@@ -237,7 +263,11 @@ fn parse_table(line: &str) -> Parsed<TableInfo> {
         return Err(bad());
     }
     let def = TableDef::from_name(Cow::Owned(name))
-        .with_hints(TableHints { access, values, prefix_bytes })
+        .with_hints(TableHints {
+            access,
+            values,
+            prefix_bytes,
+        })
         .with_checksum(checksum)
         .with_key_limit(limit);
     Ok(TableInfo { id, def })

@@ -60,7 +60,9 @@ pub fn read_marker(path: &Path) -> Result<Option<Marker>> {
     match fs::read(&file) {
         Ok(text) => Marker::parse(&text, &file.display().to_string()).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(not_a_store(path, "a file")),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(not_a_store(path, "a file"))
+        }
         Err(error) => Err(io_error(error, &file)),
     }
 }
@@ -102,11 +104,16 @@ fn io_error(error: io::Error, place: &Path) -> Error {
 }
 
 fn not_a_store(path: &Path, found: impl Into<String>) -> Error {
-    Error::new(ErrorKind::NotAStore { path: path.display().to_string(), found: found.into() })
+    Error::new(ErrorKind::NotAStore {
+        path: path.display().to_string(),
+        found: found.into(),
+    })
 }
 
 fn not_found(path: &Path) -> Error {
-    Error::new(ErrorKind::NotFound { path: path.display().to_string() })
+    Error::new(ErrorKind::NotFound {
+        path: path.display().to_string(),
+    })
 }
 
 /// Syncs a folder, so that names made or replaced in it are durable.
@@ -114,7 +121,9 @@ fn not_found(path: &Path) -> Error {
 /// # Errors
 /// `Io`.
 pub fn sync_folder(path: &Path) -> Result<()> {
-    fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| io_error(error, path))
+    fs::File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| io_error(error, path))
 }
 
 fn make_folder(path: &Path) -> Result<()> {
@@ -131,13 +140,21 @@ fn check_adoptable(path: &Path) -> Result<()> {
         let name = entry.map_err(|error| io_error(error, path))?.file_name();
         if name != LOCK_FILE && name != MARKER_TEMPORARY {
             let name = name.to_string_lossy().into_owned();
-            return Err(not_a_store(path, format!("no {MARKER_FILE} file, but {name:?}")));
+            return Err(not_a_store(
+                path,
+                format!("no {MARKER_FILE} file, but {name:?}"),
+            ));
         }
     }
     Ok(())
 }
 
-fn check_marker(marker: &Marker, path: &Path, engine: (&str, u32), options: &OpenOptions) -> Result<()> {
+fn check_marker(
+    marker: &Marker,
+    path: &Path,
+    engine: (&str, u32),
+    options: &OpenOptions,
+) -> Result<()> {
     let (engine, format) = engine;
     if marker.engine != engine {
         return Err(Error::new(ErrorKind::WrongEngine {
@@ -154,10 +171,14 @@ fn check_marker(marker: &Marker, path: &Path, engine: (&str, u32), options: &Ope
         }));
     }
     match (&options.chain_id, &marker.chain_id) {
-        (Some(asked), found) if Some(asked) != found.as_ref() => Err(Error::new(ErrorKind::WrongChain {
-            expected: asked.to_string(),
-            found: found.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
-        })),
+        (Some(asked), found) if Some(asked) != found.as_ref() => {
+            Err(Error::new(ErrorKind::WrongChain {
+                expected: asked.to_string(),
+                found: found
+                    .as_ref()
+                    .map_or_else(|| "none".to_owned(), ToString::to_string),
+            }))
+        }
         _ => Ok(()),
     }
 }
@@ -169,7 +190,8 @@ impl Directory {
     /// `NotFound`, `NotAStore`, `WrongEngine`, `WrongChain`, `FormatTooNew`, `AlreadyOpen`, `PermissionDenied`,
     /// `Corruption`, `Io`. Nothing was touched then, except that a missing directory may have been made.
     pub fn open(path: &Path, engine: (&str, u32), options: &OpenOptions) -> Result<(Self, Found)> {
-        let creates = options.access == Access::ReadWrite && options.if_missing == IfMissing::Create;
+        let creates =
+            options.access == Access::ReadWrite && options.if_missing == IfMissing::Create;
         let existed = match fs::metadata(path) {
             Ok(about) if about.is_dir() => true,
             Ok(_) => return Err(not_a_store(path, "a file")),
@@ -183,10 +205,22 @@ impl Directory {
         let lock = Lock::acquire(path, options.access)?;
         // The first look was without lock; only what is seen under it counts.
         let found = Self::look(path, engine, options, creates)?;
-        Ok((Self { path: path.to_owned(), existed, lock }, found))
+        Ok((
+            Self {
+                path: path.to_owned(),
+                existed,
+                lock,
+            },
+            found,
+        ))
     }
 
-    fn look(path: &Path, engine: (&str, u32), options: &OpenOptions, creates: bool) -> Result<Found> {
+    fn look(
+        path: &Path,
+        engine: (&str, u32),
+        options: &OpenOptions,
+        creates: bool,
+    ) -> Result<Found> {
         match read_marker(path)? {
             Some(marker) => {
                 check_marker(&marker, path, engine, options)?;
@@ -198,7 +232,11 @@ impl Directory {
             }
             None => {
                 check_adoptable(path)?;
-                if creates { Ok(Found::Nothing) } else { Err(not_found(path)) }
+                if creates {
+                    Ok(Found::Nothing)
+                } else {
+                    Err(not_found(path))
+                }
             }
         }
     }
@@ -261,7 +299,10 @@ impl Directory {
         use std::io::Write;
         let temporary = self.path.join(MARKER_TEMPORARY);
         let write = || -> io::Result<()> {
-            let mut file = lock::owner_only().create(true).truncate(true).open(&temporary)?;
+            let mut file = lock::owner_only()
+                .create(true)
+                .truncate(true)
+                .open(&temporary)?;
             file.write_all(marker.to_text().as_bytes())?;
             file.sync_all()?;
             fs::rename(&temporary, self.path.join(MARKER_FILE))

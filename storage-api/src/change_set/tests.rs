@@ -57,7 +57,8 @@ impl Writer for Model {
     }
 }
 
-/// Rows of a range, copied. Stands `at` rows behind the first position, which is before the first row.
+/// Rows of a range, copied. Stands `at` rows behind the first position, which is before the first
+/// row.
 struct Rows {
     rows: Vec<Row>,
     at: usize,

@@ -1,9 +1,11 @@
-//! Keys of variable length and keys made of keys: byte strings, text, options, tuples, reversed order, raw tails.
+//! Keys of variable length and keys made of keys: byte strings, text, options, tuples, reversed
+//! order, raw tails.
 //!
-//! Byte strings are escaped (`00` becomes `00 ff`) and end in `00 00`, text is its UTF-8 the same way; `None` is `00`,
-//! `Some` is `01` and the part; a tuple is its parts joined; [`Reverse`] is the complement of every byte, which turns the
-//! order of a prefix-free code around exactly and of no other, hence its bound [`KeyPart`]. [`Tail`] is unescaped, shorter
-//! and allowed in last place only. Cost: a byte string takes 2 bytes more than itself and 1 more for each zero in it.
+//! Byte strings are escaped (`00` becomes `00 ff`) and end in `00 00`, text is its UTF-8 the same
+//! way; `None` is `00`, `Some` is `01` and the part; a tuple is its parts joined; [`Reverse`] is
+//! the complement of every byte, which turns the order of a prefix-free code around exactly and of
+//! no other, hence its bound [`KeyPart`]. [`Tail`] is unescaped, shorter and allowed in last place
+//! only. Cost: a byte string takes 2 bytes more than itself and 1 more for each zero in it.
 
 use std::cmp::Reverse;
 
@@ -102,10 +104,11 @@ fn text(bytes: Vec<u8>) -> Result<String> {
     })
 }
 
-/// Bytes or text as they are, neither escaped nor terminated: for the last place of a key, and the whole of it.
+/// Bytes or text as they are, neither escaped nor terminated: for the last place of a key, and the
+/// whole of it.
 ///
-/// It is no [`KeyPart`], so nothing can follow it and [`Reverse`] does not take it. The inner type must compare like its
-/// bytes, as byte strings and text do.
+/// It is no [`KeyPart`], so nothing can follow it and [`Reverse`] does not take it. The inner type
+/// must compare like its bytes, as byte strings and text do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tail<B>(pub B);
 

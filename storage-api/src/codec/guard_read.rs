@@ -1,9 +1,11 @@
-//! The reading guard: a deserializer around postcard's that bounds depth, elements and preallocation.
+//! The reading guard: a deserializer around postcard's that bounds depth, elements and
+//! preallocation.
 //!
-//! It hands every call on and wraps whatever is nested. Invariants: a nested value is one level of the [`Meter`], so a
-//! recursive type cannot overflow the stack; an element of a sequence or map that takes no byte is refused, so time is
-//! bounded by the input's length; a size hint is never above the bytes left, so that no length prefix makes a collection
-//! reserve more elements than the input could hold.
+//! It hands every call on and wraps whatever is nested. Invariants: a nested value is one level of
+//! the [`Meter`], so a recursive type cannot overflow the stack; an element of a sequence or map
+//! that takes no byte is refused, so time is bounded by the input's length; a size hint is never
+//! above the bytes left, so that no length prefix makes a collection reserve more elements than the
+//! input could hold.
 
 use std::fmt;
 

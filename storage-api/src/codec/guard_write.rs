@@ -1,7 +1,9 @@
-//! The writing guard: a serializer around postcard's that refuses what the reading guard would refuse.
+//! The writing guard: a serializer around postcard's that refuses what the reading guard would
+//! refuse.
 //!
-//! Invariants: a value that is written is within the depth, the element and the length limits under which it is read, so
-//! nothing is stored that cannot be loaded; a skipped field is refused, because the format has no names to notice it by.
+//! Invariants: a value that is written is within the depth, the element and the length limits under
+//! which it is read, so nothing is stored that cannot be loaded; a skipped field is refused,
+//! because the format has no names to notice it by.
 
 use std::fmt::Display;
 

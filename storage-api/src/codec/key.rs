@@ -1,15 +1,17 @@
 //! Order-preserving keys: the traits, the reader, and the codecs of fixed length.
 //!
-//! Invariants of every codec here and in [`super::compound`]: `a.cmp(&b) == a.to_key().cmp(&b.to_key())`; one value has
-//! one encoding and one encoding one value; decoding consumes the whole key or fails. A [`KeyPart`] is prefix-free as
-//! well: no encoding is the beginning of another, which is what lets parts be joined and reversed. Unsigned integers are
-//! big-endian, signed ones too with the sign bit flipped, a bool is `00` or `01`, an array of bytes is itself. Messages
-//! give lengths and never print a key. Cost: one pass, no allocation beside the output.
+//! Invariants of every codec here and in [`super::compound`]: `a.cmp(&b) ==
+//! a.to_key().cmp(&b.to_key())`; one value has one encoding and one encoding one value; decoding
+//! consumes the whole key or fails. A [`KeyPart`] is prefix-free as well: no encoding is the
+//! beginning of another, which is what lets parts be joined and reversed. Unsigned integers are
+//! big-endian, signed ones too with the sign bit flipped, a bool is `00` or `01`, an array of bytes
+//! is itself. Messages give lengths and never print a key. Cost: one pass, no allocation beside the
+//! output.
 
 use crate::error::{Error, Result};
 
-/// A typed key that has an order-preserving encoding. Borrowed forms (`&str`, `&[u8]`) have it too, so that a lookup
-/// needs no owned key.
+/// A typed key that has an order-preserving encoding. Borrowed forms (`&str`, `&[u8]`) have it too,
+/// so that a lookup needs no owned key.
 pub trait KeyEncode {
     /// Length of the longest encoding in bytes, `None` when there is no longest.
     const BYTES_MAX: Option<usize>;
@@ -27,7 +29,8 @@ pub trait KeyEncode {
 
 /// A key that can be read back.
 pub trait KeyCodec: KeyEncode + Sized {
-    /// Reads one encoding from the front of the input; a codec that is no [`KeyPart`] reads all of it.
+    /// Reads one encoding from the front of the input; a codec that is no [`KeyPart`] reads all of
+    /// it.
     ///
     /// # Errors
     /// `Codec` when the input is too short or is no encoding of this type.
@@ -50,7 +53,8 @@ pub trait KeyCodec: KeyEncode + Sized {
     }
 }
 
-/// A key whose encodings are prefix-free, so that another part may follow it and its order may be reversed.
+/// A key whose encodings are prefix-free, so that another part may follow it and its order may be
+/// reversed.
 ///
 /// Implementing it is a promise: no encoding is the beginning of another one.
 pub trait KeyPart: KeyEncode {}

@@ -1,7 +1,8 @@
 //! [`Meter`]: how far and how deep one encoding or decoding has come, and what it was refused for.
 //!
-//! The reading and the writing guard count alike, so that what can be written can be read back: a nested value is one
-//! level, and an element of a sequence or a map takes at least one byte. Cost: a few loads and stores a nested value.
+//! The reading and the writing guard count alike, so that what can be written can be read back: a
+//! nested value is one level, and an element of a sequence or a map takes at least one byte. Cost:
+//! a few loads and stores a nested value.
 
 use std::cell::Cell;
 use std::fmt;
@@ -35,7 +36,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Position, depth and fault of one run. Shared by the bytes at the bottom and the guard above them.
+/// Position, depth and fault of one run. Shared by the bytes at the bottom and the guard above
+/// them.
 #[derive(Debug)]
 pub(super) struct Meter {
     bytes_max: usize,

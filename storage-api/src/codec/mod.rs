@@ -1,9 +1,10 @@
 //! How typed keys and values become the bytes of a table: order-preserving keys, versioned values.
 //!
 //! # Keys
-//! [`KeyEncode`], [`KeyCodec`] and [`KeyPart`] for integers, byte strings, options, tuples and [`std::cmp::Reverse`].
-//! Invariant: keys compare as bytes exactly like the typed values compare, one value has one encoding, and a part of a
-//! tuple is prefix-free, so that the encoding of the leading parts is the prefix to scan for them.
+//! [`KeyEncode`], [`KeyCodec`] and [`KeyPart`] for integers, byte strings, options, tuples and
+//! [`std::cmp::Reverse`]. Invariant: keys compare as bytes exactly like the typed values compare,
+//! one value has one encoding, and a part of a tuple is prefix-free, so that the encoding of the
+//! leading parts is the prefix to scan for them.
 //!
 //! ```
 //! use std::cmp::Reverse;
@@ -19,7 +20,8 @@
 //! ```
 //!
 //! # Values
-//! [`Codec`] with [`Postcard`] as the default: a version byte, then the value, guarded against hostile bytes.
+//! [`Codec`] with [`Postcard`] as the default: a version byte, then the value, guarded against
+//! hostile bytes.
 //!
 //! ```
 //! use storage_api::codec::{Codec, Postcard};
@@ -32,7 +34,8 @@
 //! # Ok::<(), storage_api::Error>(())
 //! ```
 //!
-//! Every failure is [`crate::ErrorKind::Codec`]; no bytes read from disk or network make a codec panic.
+//! Every failure is [`crate::ErrorKind::Codec`]; no bytes read from disk or network make a codec
+//! panic.
 
 mod compound;
 mod guard_read;

@@ -1,10 +1,12 @@
 //! Values as bytes: [`Codec`], and [`Postcard`], which everything uses that has no reason not to.
 //!
-//! A value is one version byte and then postcard's encoding, to the last byte. postcard alone is not safe on hostile
-//! bytes: a sequence of zero-size elements runs 268 million times on 4 bytes, a recursive type overflows the stack,
-//! overlong numbers and trailing bytes pass. Invariants here: decoding takes time and memory bounded by the input's length
-//! and the type, never panics, and consumes all bytes; under [`Canonical`] one value has one encoding; what encodes
-//! decodes. Cost: one pass to encode; decoding under [`Canonical`] encodes again into a comparison, without an allocation.
+//! A value is one version byte and then postcard's encoding, to the last byte. postcard alone is
+//! not safe on hostile bytes: a sequence of zero-size elements runs 268 million times on 4 bytes, a
+//! recursive type overflows the stack, overlong numbers and trailing bytes pass. Invariants here:
+//! decoding takes time and memory bounded by the input's length and the type, never panics, and
+//! consumes all bytes; under [`Canonical`] one value has one encoding; what encodes decodes. Cost:
+//! one pass to encode; decoding under [`Canonical`] encodes again into a comparison, without an
+//! allocation.
 
 use std::any::type_name;
 use std::fmt;
@@ -21,8 +23,8 @@ use crate::error::{Error, Result};
 /// Longest value in bytes, version byte included, unless a codec says otherwise: 16 MiB.
 pub const VALUE_BYTES_MAX: usize = 16 << 20;
 
-/// How many values may be inside each other, the outermost included. A recursive type reaches it by its data, any other by
-/// its definition.
+/// How many values may be inside each other, the outermost included. A recursive type reaches it by
+/// its data, any other by its definition.
 pub const VALUE_DEPTH_MAX: usize = 64;
 
 /// How values of a type become bytes and are read back.
@@ -49,14 +51,17 @@ mod sealed {
 /// Which encodings of a value are read: [`Canonical`] or [`AnyForm`].
 pub trait Form: sealed::Sealed {}
 
-/// Only the bytes that encoding the value would give. Right for anything that is hashed, signed or compared as bytes.
+/// Only the bytes that encoding the value would give. Right for anything that is hashed, signed or
+/// compared as bytes.
 ///
-/// The type must encode deterministically; a hash map does not and fails here by chance, a B-tree map does.
+/// The type must encode deterministically; a hash map does not and fails here by chance, a B-tree
+/// map does.
 #[derive(Clone, Copy, Debug)]
 pub struct Canonical;
 
-/// Any bytes that postcard reads as a value, so that overlong numbers and repeated or unsorted map keys pass. For bytes
-/// that a store of ours wrote and checksums, where decoding must be quick. All other limits hold.
+/// Any bytes that postcard reads as a value, so that overlong numbers and repeated or unsorted map
+/// keys pass. For bytes that a store of ours wrote and checksums, where decoding must be quick. All
+/// other limits hold.
 #[derive(Clone, Copy, Debug)]
 pub struct AnyForm;
 
@@ -73,9 +78,10 @@ impl Form for AnyForm {}
 
 /// postcard behind a version byte, guarded in both directions.
 ///
-/// `VERSION` is the layout of `T`; a changed layout is a new type with a new version, chosen by [`value_version`].
-/// `BYTES_MAX` is the longest encoding in bytes, version byte included. Optional fields must not be skipped when writing
-/// (`skip_serializing_if`), which is refused, and byte strings of any size should serialize as bytes, not as a sequence.
+/// `VERSION` is the layout of `T`; a changed layout is a new type with a new version, chosen by
+/// [`value_version`]. `BYTES_MAX` is the longest encoding in bytes, version byte included. Optional
+/// fields must not be skipped when writing (`skip_serializing_if`), which is refused, and byte
+/// strings of any size should serialize as bytes, not as a sequence.
 pub struct Postcard<T, const VERSION: u8, const BYTES_MAX: usize = VALUE_BYTES_MAX, F = Canonical> {
     of: PhantomData<fn() -> (T, F)>,
 }

@@ -245,7 +245,8 @@ fn every_short_key_decodes_to_itself_or_fails() {
             *count += u32::from(is_key);
         }
     }
-    // Every codec has had keys that decode; those of which the number is plain have had exactly that number.
+    // Every codec has had keys that decode; those of which the number is plain have had exactly
+    // that number.
     assert!(decoded.iter().all(|count| *count > 0), "{decoded:?}");
     let [u32s, i16s, bools, fives, ..] = decoded;
     assert_eq!((u32s, i16s, bools, fives), (256, 16, 2, 1024));

@@ -151,7 +151,8 @@ fn random_bytes_decode_to_themselves_or_fail() {
             *count += u32::from(is_value);
         }
     }
-    // Nothing but the empty list of elements without bytes; of the others many, else the property held for want of cases.
+    // Nothing but the empty list of elements without bytes; of the others many, else the property
+    // held for want of cases.
     assert!(decoded[4] == 1, "{decoded:?}");
     assert!(
         decoded.iter().filter(|count| **count >= 16).count() == 5,
@@ -336,7 +337,8 @@ fn what_is_written_can_be_read_to_the_last_level() {
             tree = grow(tree);
             levels += 1;
         }
-        // Refused by both sides at the same level, and not before the limit divided by the levels of one step.
+        // Refused by both sides at the same level, and not before the limit divided by the levels
+        // of one step.
         assert!(
             (VALUE_DEPTH_MAX / 3..=VALUE_DEPTH_MAX).contains(&levels),
             "{levels}"
