@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use backend_kit::RawTable;
 use heed::types::Bytes;
 use heed::{
-    CommitOrAbort, CommitToken, Database, DatabaseOpener, Env, EnvFlags, EnvOpenOptions, OnCommit,
-    RoTxn, WithoutTls,
+    CommitOrAbort, CommitToken, Database, Env, EnvFlags, EnvOpenOptions, OnCommit, RoTxn,
+    WithoutTls,
 };
-use storage_api::{Access, Error, ErrorKind, Result, TableId};
+use storage_api::{Access, AccessHint, Error, ErrorKind, Result, TableId};
 
 use crate::error::{Blame, DATA_FILE, ENGINE};
 use crate::options::{MAP_BYTES_MIN, MapPlan, ReadAhead};
@@ -125,7 +125,7 @@ enum Slot {
     Unknown,
     /// Not in the file; only when read-only.
     Absent,
-    Open(Db),
+    Open(Db, AccessHint),
 }
 
 impl OpenEnv {
@@ -149,7 +149,8 @@ impl OpenEnv {
             if tables.len() <= table.id.index() {
                 tables.resize(table.id.index() + 1, Slot::Unknown);
             }
-            tables[table.id.index()] = handle.map_or(Slot::Absent, Slot::Open);
+            tables[table.id.index()] =
+                handle.map_or(Slot::Absent, |db| Slot::Open(db, table.hints.access));
         }
         let path = config.directory.join(DATA_FILE);
         let file = OpenOptions::new()
@@ -182,7 +183,7 @@ impl OpenEnv {
     /// `UnknownTable`.
     pub(crate) fn table(&self, table: TableId) -> Result<Option<Db>> {
         match self.tables.get(table.index()) {
-            Some(Slot::Open(db)) => Ok(Some(*db)),
+            Some(Slot::Open(db, _)) => Ok(Some(*db)),
             Some(Slot::Absent) => Ok(None),
             Some(Slot::Unknown) | None => Err(Error::new(ErrorKind::UnknownTable {
                 table: table.to_string(),
@@ -191,10 +192,16 @@ impl OpenEnv {
         }
     }
 
+    /// Whether keys of this table mostly arrive in ascending order.
+    pub(crate) fn is_append_only(&self, table: TableId) -> bool {
+        let slot = self.tables.get(table.index());
+        matches!(slot, Some(Slot::Open(_, AccessHint::AppendOnly)))
+    }
+
     /// Every table that is in the file.
     pub(crate) fn tables(&self) -> impl Iterator<Item = Db> {
         self.tables.iter().filter_map(|slot| match slot {
-            Slot::Open(db) => Some(*db),
+            Slot::Open(db, _) => Some(*db),
             Slot::Unknown | Slot::Absent => None,
         })
     }
@@ -269,13 +276,12 @@ impl OnCommit for Handles<'_> {
 
 /// Opens all tables; writes only when one is missing and may be made.
 fn open_tables(env: &Env<WithoutTls>, config: &EnvConfig) -> heed::Result<Vec<Option<Db>>> {
-    let open = |opener: &DatabaseOpener<'_, WithoutTls>, txn: &RoTxn<'_>| {
-        let one = |table: &RawTable| opener.open_database::<Bytes, Bytes>(txn, Some(&table.name));
-        config.tables.iter().map(one).collect::<heed::Result<_>>()
-    };
     let found = env
         .open_databases_and_commit(env.read_txn()?, |opener, txn| {
-            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(Handles(open(opener, txn)?)))
+            let one =
+                |table: &RawTable| opener.open_database::<Bytes, Bytes>(txn, Some(&table.name));
+            let handles = config.tables.iter().map(one).collect::<heed::Result<_>>()?;
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(Handles(handles)))
         })?
         .commit()
         .unwrap_or_default();
@@ -285,7 +291,9 @@ fn open_tables(env: &Env<WithoutTls>, config: &EnvConfig) -> heed::Result<Vec<Op
     let made = env
         .create_databases_and_commit(env.write_txn()?, |opener, txn| {
             let one = |table: &RawTable| {
-                opener.create_database::<Bytes, Bytes>(txn, Some(&table.name)).map(Some)
+                opener
+                    .create_database::<Bytes, Bytes>(txn, Some(&table.name))
+                    .map(Some)
             };
             let handles = config.tables.iter().map(one).collect::<heed::Result<_>>()?;
             Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(Handles(handles)))

@@ -74,7 +74,11 @@ pub(crate) fn prepare(directory: &Path, fresh: bool, writable: bool) -> Result<O
 fn newest_meta(file: &mut File, directory: &Path) -> Result<Meta> {
     let first = read_meta(file, 0, directory)?;
     let second = read_meta(file, u64::from(first.page_bytes), directory)?;
-    Ok(if second.txn > first.txn { second } else { first })
+    Ok(if second.txn > first.txn {
+        second
+    } else {
+        first
+    })
 }
 
 fn read_meta(file: &mut File, offset: u64, directory: &Path) -> Result<Meta> {

@@ -21,7 +21,9 @@ pub struct LmdbView {
 
 impl fmt::Debug for LmdbView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LmdbView").field("txn", &self.txn.id()).finish_non_exhaustive()
+        f.debug_struct("LmdbView")
+            .field("txn", &self.txn.id())
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,7 +85,10 @@ pub(crate) fn get<'a>(
 /// `UnknownTable`, `Corruption`.
 pub(crate) fn count(open: &OpenEnv, txn: &RoTxn<'_>, table: TableId) -> Result<Count> {
     match open.table(table)? {
-        Some(db) => db.len(txn).map(Count::Exact).map_err(|error| open.error("count", error)),
+        Some(db) => db
+            .len(txn)
+            .map(Count::Exact)
+            .map_err(|error| open.error("count", error)),
         None => Ok(Count::Exact(0)),
     }
 }

@@ -30,37 +30,45 @@ fn sorted(error: redb::Error, place: &str) -> Error {
     let place_text = || place.to_owned();
     let kind = match error {
         redb::Error::Io(source) => return from_io(source, place),
-        redb::Error::Corrupted(ref what) => {
-            ErrorKind::Corruption { place: place_text(), what: what.clone() }
-        }
-        redb::Error::DatabaseAlreadyOpen => {
-            ErrorKind::AlreadyOpen { path: place_text(), holder_pid: None }
-        }
+        redb::Error::Corrupted(ref what) => ErrorKind::Corruption {
+            place: place_text(),
+            what: what.clone(),
+        },
+        redb::Error::DatabaseAlreadyOpen => ErrorKind::AlreadyOpen {
+            path: place_text(),
+            holder_pid: None,
+        },
         redb::Error::UpgradeRequired(found) if found > FILE_FORMAT => ErrorKind::FormatTooNew {
             what: format!("redb file {place}"),
             found: found.into(),
             supported: FILE_FORMAT.into(),
         },
-        redb::Error::UpgradeRequired(_) => {
-            ErrorKind::Unsupported { capability: "redb_file_format_before_3" }
-        }
-        redb::Error::ValueTooLarge(len) => {
-            ErrorKind::ValueTooLong { len, max: VALUE_BYTES_MAX }
-        }
-        redb::Error::TableDoesNotExist(ref table) => {
-            ErrorKind::UnknownTable { table: table.clone() }
-        }
+        redb::Error::UpgradeRequired(_) => ErrorKind::Unsupported {
+            capability: "redb_file_format_before_3",
+        },
+        redb::Error::ValueTooLarge(len) => ErrorKind::ValueTooLong {
+            len,
+            max: VALUE_BYTES_MAX,
+        },
+        redb::Error::TableDoesNotExist(ref table) => ErrorKind::UnknownTable {
+            table: table.clone(),
+        },
         redb::Error::TableTypeMismatch { .. }
         | redb::Error::TableIsMultimap(_)
-        | redb::Error::TypeDefinitionChanged { .. } => {
-            ErrorKind::Corruption { place: place_text(), what: error.to_string() }
-        }
+        | redb::Error::TypeDefinitionChanged { .. } => ErrorKind::Corruption {
+            place: place_text(),
+            what: error.to_string(),
+        },
         redb::Error::TransactionPoisoned => ErrorKind::TxnFailed,
         redb::Error::PreviousIo => ErrorKind::Poisoned {
             cause: format!("an earlier read or write of {place} failed"),
         },
-        redb::Error::LockPoisoned(_) => ErrorKind::EnginePanic { message: error.to_string() },
-        redb::Error::Unsupported => ErrorKind::Unsupported { capability: "storage_backend" },
+        redb::Error::LockPoisoned(_) => ErrorKind::EnginePanic {
+            message: error.to_string(),
+        },
+        redb::Error::Unsupported => ErrorKind::Unsupported {
+            capability: "storage_backend",
+        },
         _ => ErrorKind::Engine,
     };
     Error::new(kind).with_engine(NAME).with_source(error)
@@ -93,12 +101,25 @@ mod tests {
 
     #[test]
     fn every_kind_of_redb_has_its_own() {
-        assert!(matches!(kind(redb::Error::Corrupted("x".into())), ErrorKind::Corruption { .. }));
-        assert!(matches!(kind(redb::Error::PreviousIo), ErrorKind::Poisoned { .. }));
-        assert!(matches!(kind(redb::Error::UpgradeRequired(2)), ErrorKind::Unsupported { .. }));
+        assert!(matches!(
+            kind(redb::Error::Corrupted("x".into())),
+            ErrorKind::Corruption { .. }
+        ));
+        assert!(matches!(
+            kind(redb::Error::PreviousIo),
+            ErrorKind::Poisoned { .. }
+        ));
+        assert!(matches!(
+            kind(redb::Error::UpgradeRequired(2)),
+            ErrorKind::Unsupported { .. }
+        ));
         assert!(matches!(
             kind(redb::Error::UpgradeRequired(9)),
-            ErrorKind::FormatTooNew { found: 9, supported: 3, .. }
+            ErrorKind::FormatTooNew {
+                found: 9,
+                supported: 3,
+                ..
+            }
         ));
         assert!(matches!(
             kind(redb::Error::ValueTooLarge(7)),
@@ -120,9 +141,18 @@ mod tests {
     fn the_operating_system_keeps_its_kinds() {
         let io = |kind: io::ErrorKind| self::kind(redb::Error::Io(kind.into()));
         assert_eq!(io(io::ErrorKind::StorageFull), ErrorKind::DiskFull);
-        assert!(matches!(io(io::ErrorKind::PermissionDenied), ErrorKind::PermissionDenied { .. }));
-        assert!(matches!(io(io::ErrorKind::UnexpectedEof), ErrorKind::Corruption { .. }));
-        assert!(matches!(io(io::ErrorKind::InvalidData), ErrorKind::Corruption { .. }));
+        assert!(matches!(
+            io(io::ErrorKind::PermissionDenied),
+            ErrorKind::PermissionDenied { .. }
+        ));
+        assert!(matches!(
+            io(io::ErrorKind::UnexpectedEof),
+            ErrorKind::Corruption { .. }
+        ));
+        assert!(matches!(
+            io(io::ErrorKind::InvalidData),
+            ErrorKind::Corruption { .. }
+        ));
         assert!(matches!(io(io::ErrorKind::Other), ErrorKind::Io { .. }));
     }
 

@@ -41,6 +41,17 @@ pub(crate) enum LastEnd {
 pub(crate) struct Medium {
     backend: Box<dyn StorageBackend>,
     used_bytes: AtomicU64,
+    measure: Measure,
+}
+
+/// What counts as used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    /// The end of the highest byte written. redb doubles its file, and later adds 4 GiB at a time, so the length of a
+    /// file would say nothing; it fills pages from the beginning, so this does.
+    Written,
+    /// The length. In memory, redb writes what it holds only when its cache is full.
+    Length,
 }
 
 impl Medium {
@@ -56,7 +67,9 @@ impl Medium {
             Location::Memory => None,
             Location::Directory(directory) => Some(directory.join(DATA_FILE_NAME)),
         };
-        let place = path.as_ref().map_or_else(|| "memory".to_owned(), |p| p.display().to_string());
+        let place = path
+            .as_ref()
+            .map_or_else(|| "memory".to_owned(), |p| p.display().to_string());
         let (backend, used_bytes): (Box<dyn StorageBackend>, _) = match (source, &path) {
             (BackendSource::Custom(factory), _) => {
                 let made = factory.open(path.as_deref(), access);
@@ -68,10 +81,19 @@ impl Medium {
             (BackendSource::Native, Some(path)) => {
                 let opened = open_file(path, access, fresh);
                 let (file, used) = opened.map_err(|error| from_io(error, &place))?;
-                (Box::new(FileBackend::new(file).map_err(|error| fail_at(error, &place))?), used)
+                (
+                    Box::new(FileBackend::new(file).map_err(|error| fail_at(error, &place))?),
+                    used,
+                )
             }
         };
-        Ok((Arc::new(Self { backend, used_bytes: AtomicU64::new(used_bytes) }), place))
+        Ok((
+            Arc::new(Self {
+                backend,
+                used_bytes: AtomicU64::new(used_bytes),
+            }),
+            place,
+        ))
     }
 
     /// Length in bytes.
@@ -79,8 +101,7 @@ impl Medium {
         self.backend.len()
     }
 
-    /// The end of the highest byte written. redb doubles its file, and later adds 4 GiB at a time, so the length would
-    /// say nothing; it fills pages from the beginning, so this does.
+    /// Bytes in use, without asking the backend.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
     }
@@ -94,7 +115,11 @@ impl Medium {
         self.backend.read(0, &mut head)?;
         let [magic @ .., flags] = head;
         let unclean = magic == MAGIC && flags & RECOVERY_REQUIRED != 0;
-        Ok(if unclean { LastEnd::Unclean } else { LastEnd::Clean })
+        Ok(if unclean {
+            LastEnd::Unclean
+        } else {
+            LastEnd::Clean
+        })
     }
 }
 
@@ -143,7 +168,10 @@ impl StorageBackend for Live {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.backend.set_len(len)?;
-        self.0.used_bytes.fetch_min(len, Ordering::Relaxed);
+        match self.0.measure {
+            Measure::Written => self.0.used_bytes.fetch_min(len, Ordering::Relaxed),
+            Measure::Length => self.0.used_bytes.swap(len, Ordering::Relaxed),
+        };
         Ok(())
     }
 
@@ -220,8 +248,16 @@ impl Overlay {
     /// An overlay of the medium as long as it is now.
     pub(crate) fn new(medium: Arc<Medium>, locking: Locking) -> io::Result<Self> {
         let len = medium.len()?;
-        let pages = RwLock::new(Pages { len, medium_len: len, written: BTreeMap::new() });
-        Ok(Self { medium, locking, pages })
+        let pages = RwLock::new(Pages {
+            len,
+            medium_len: len,
+            written: BTreeMap::new(),
+        });
+        Ok(Self {
+            medium,
+            locking,
+            pages,
+        })
     }
 
     fn read_medium(&self, medium_len: u64, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -241,22 +277,35 @@ fn overlap(page: u64, offset: u64, len: usize) -> (usize, usize, usize) {
     let page_start = page * PAGE_BYTES;
     let start = page_start.max(offset);
     let end = (page_start + PAGE_BYTES).min(offset + len as u64);
-    ((start - page_start) as usize, (start - offset) as usize, (end - start) as usize)
+    (
+        (start - page_start) as usize,
+        (start - offset) as usize,
+        (end - start) as usize,
+    )
 }
 
 impl StorageBackend for Overlay {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.pages.read().unwrap_or_else(PoisonError::into_inner).len)
+        Ok(self
+            .pages
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
-        let end = offset.checked_add(out.len() as u64).filter(|end| *end <= pages.len);
+        let end = offset
+            .checked_add(out.len() as u64)
+            .filter(|end| *end <= pages.len);
         let Some(end) = end else {
             return Err(io::ErrorKind::UnexpectedEof.into());
         };
         self.read_medium(pages.medium_len, offset, out)?;
-        for (page, bytes) in pages.written.range(offset / PAGE_BYTES..end.div_ceil(PAGE_BYTES)) {
+        for (page, bytes) in pages
+            .written
+            .range(offset / PAGE_BYTES..end.div_ceil(PAGE_BYTES))
+        {
             let (at, to, len) = overlap(*page, offset, out.len());
             out[to..to + len].copy_from_slice(&bytes[at..at + len]);
         }
@@ -283,7 +332,9 @@ impl StorageBackend for Overlay {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut pages = self.pages.write().unwrap_or_else(PoisonError::into_inner);
-        let end = offset.checked_add(data.len() as u64).filter(|end| *end <= pages.len);
+        let end = offset
+            .checked_add(data.len() as u64)
+            .filter(|end| *end <= pages.len);
         let Some(end) = end else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
@@ -341,5 +392,4 @@ pub(crate) fn check_not_empty(medium: &Medium, place: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
 mod tests;

@@ -27,6 +27,12 @@ impl<S> From<(S, OpenReport)> for Opened<S> {
     }
 }
 
+fn without_making(options: &OpenOptions) -> OpenOptions {
+    let mut options = options.clone();
+    options.if_missing = IfMissing::Fail;
+    options
+}
+
 /// Which groups of cases a harness is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -84,8 +90,7 @@ pub trait Harness: Default + 'static {
     /// # Errors
     /// As [`Engine::open_existing`].
     fn open_existing(&self, options: &OpenOptions) -> Result<Opened<Self::Store>> {
-        let options = OpenOptions { if_missing: IfMissing::Fail, ..options.clone() };
-        self.open(&Schema::empty(), &options)
+        self.open(&Schema::empty(), &without_making(options))
     }
 
     /// Opens a store in another directory, as a copy made by a backup is; `None` when this harness cannot.
@@ -154,10 +159,7 @@ impl<E: Engine> Harness for TempHarness<E> {
     fn open_existing(&self, options: &OpenOptions) -> Result<Opened<E>> {
         match &self.parent {
             Some((_, store)) => E::open_existing(store, options).map(Opened::from),
-            None => self.open(
-                &Schema::empty(),
-                &OpenOptions { if_missing: IfMissing::Fail, ..options.clone() },
-            ),
+            None => self.open(&Schema::empty(), &without_making(options)),
         }
     }
 

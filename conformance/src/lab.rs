@@ -15,7 +15,7 @@ use storage_api::{
 use crate::case::{CaseError, CaseResult};
 use crate::harness::{Harness, Profile};
 use crate::ops::{Contents, TableRows, same_rows};
-use crate::probe::{ReadProbe, Row, Store, StoreProbe, Txn, View};
+use crate::probe::{ReadProbe, Row, Store, StoreProbe};
 
 /// A harness without its type.
 trait Place {

@@ -1,2 +1,33 @@
-//! Placeholder head while the workspace is laid out.
+//! The shared suite that proves that every store means the same.
+//!
+//! # What this is
+//! One list of cases over [`storage_api`], each stating one requirement of the contract, run on every engine and every
+//! decorator by [`suite!`], or without the test runner by [`run_all`]. The models it compares with, deliberately broken
+//! stores that it must catch, and the table of semantic [`traps`].
+//!
+//! # Starting points
+//! [`Harness`] is what a store's author brings; [`TempHarness`] does it for every [`storage_api::Engine`]. [`CASES`] is
+//! the list, [`Report`] the result.
+//!
+//! # Sizes and seeds
+//! `CHAINSTORE_TEST_SCALE=tenth|full|soak` sets how much of the counted work is done; `CHAINSTORE_SEED=<number>` replaces
+//! the fixed seed, which every failure prints.
 #![forbid(unsafe_code)]
+
+mod case;
+mod cases;
+mod harness;
+mod lab;
+mod model;
+mod ops;
+mod probe;
+mod report;
+mod suite;
+
+pub use case::{Case, CaseError, CaseResult};
+pub use harness::{Harness, Opened, Profile, TempHarness};
+pub use lab::Lab;
+pub use model::{Medium, ModelDisk, ModelDiskHarness, ModelHarness, ModelStore};
+pub use ops::{Scale, scaled, seed_of_run};
+pub use report::{CaseReport, Outcome, Report, check, deadline, run_all, run_all_telling};
+pub use suite::CASES;

@@ -39,7 +39,8 @@ pub struct Change<'c> {
 /// let mut set = ChangeSet::new();
 /// set.record(table, b"a", None, Some(b"1"));
 /// set.record(table, b"a", Some(b"1"), Some(b"2"));
-/// assert_eq!(set.get(table, b"a").map(|change| (change.old, change.new)), Some((None, Some(&b"2"[..]))));
+/// let change = set.get(table, b"a").map(|change| (change.old, change.new));
+/// assert_eq!(change, Some((None, Some(&b"2"[..]))));
 ///
 /// let mut undo = WriteBatch::new();
 /// set.invert().apply(&mut undo)?;

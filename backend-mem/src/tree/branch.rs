@@ -109,6 +109,13 @@ impl Clone for Branch {
 impl Drop for Branch {
     fn drop(&mut self) {
         self.touch_children();
+        for child in self.children() {
+            if let Node::Leaf(leaf) = child
+                && Arc::strong_count(leaf) == 1
+            {
+                leaf.touch_buffers();
+            }
+        }
     }
 }
 
@@ -209,7 +216,7 @@ impl Branch {
     }
 
     /// Brings the counters of the children into the cache, before each of them is changed.
-    fn touch_children(&self) {
+    pub(super) fn touch_children(&self) {
         heads::touch(&self.separators.ends.len());
         for child in self.children() {
             match child {

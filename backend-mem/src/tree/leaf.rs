@@ -244,6 +244,23 @@ impl Leaf {
         heads::touch(&self.len);
     }
 
+    /// Brings into the cache what a copy of the leaf reads: the index, the patch, and the line of
+    /// the counter of the base.
+    pub(super) fn touch_for_copy(&self, key: &[u8]) {
+        heads::touch(&self.find(key).is_ok());
+        heads::touch(&self.blobs.len());
+        self.touch_buffers();
+        self.slots.chunks(8).filter_map(<[Slot]>::first).for_each(|slot| heads::touch(&slot.offset));
+        self.patch.chunks(64).filter_map(<[u8]>::first).for_each(heads::touch);
+    }
+
+    /// Brings the lines of the two buffers' counters and allocator headers into the cache.
+    #[inline]
+    pub(super) fn touch_buffers(&self) {
+        self.base.as_ref().and_then(|base| base.first()).into_iter().for_each(heads::touch);
+        self.patch.first().into_iter().for_each(heads::touch);
+    }
+
     /// The same entries as a node of its own with room for `spare_bytes` more.
     pub(super) fn copy(&self, spare_bytes: usize) -> Self {
         if self.patch.len() > PATCH_MAX_BYTES || self.dead_bytes() > self.dead_limit() {
@@ -251,9 +268,7 @@ impl Leaf {
             copy.patch = Vec::with_capacity(spare_bytes);
             return copy;
         }
-        if let Some(first) = self.base.as_ref().and_then(|base| base.first()) {
-            heads::touch(first);
-        }
+        self.touch_buffers();
         let mut patch = Vec::with_capacity(self.patch.len() + spare_bytes);
         patch.extend_from_slice(&self.patch);
         Self {

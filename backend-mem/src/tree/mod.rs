@@ -17,6 +17,7 @@ mod cursor;
 mod edit;
 mod heads;
 mod leaf;
+mod many;
 #[cfg(test)]
 mod tests;
 

@@ -1,14 +1,15 @@
 //! Order of rows: unsigned, byte by byte, a prefix before what it begins, whatever the order of insertion.
 
+use storage_api::{KeyRange, TableId, Writer as _};
+
 use crate::case::{CaseResult, ensure};
-use crate::lab::{Lab, Subject, table_holds};
-use crate::ops::{Dice, TableRows, backward, scaled};
-use storage_api::{KeyRange, TableId};
+use crate::lab::{Lab, QUICK, Subject, table_holds};
+use crate::ops::{Dice, TableRows, backward, batch_of, scaled};
 
 /// Puts the keys in the given order and reads them in both directions, in a view and beside uncommitted rows.
 fn come_back_sorted(s: &Subject, table: TableId, keys: &[Vec<u8>], what: &str) -> CaseResult {
     let value = |key: &[u8]| [b"of ", key].concat();
-    s.fill_rows(table, &TableRows::new())?;
+    s.apply(&batch_of(|batch| batch.delete_range(table, &KeyRange::all()))?, QUICK)?;
     for part in keys.chunks(100) {
         let rows: Vec<(&[u8], Vec<u8>)> = part.iter().map(|key| (&key[..], value(key))).collect();
         s.fill(table, rows.iter().map(|(key, value)| (*key, &value[..])))?;

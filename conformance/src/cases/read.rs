@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use storage_api::{Count, CountMode, KeyRange};
+use storage_api::{Count, CountMode, KeyRange, TableId, Writer as _};
 
 use crate::case::{CaseResult, ensure, ensure_eq};
 use crate::lab::{Lab, QUICK};
-use crate::ops::{Dice, TableRows, in_range, numbered_rows, rows_of, same_rows, scaled};
+use crate::ops::{Dice, TableRows, batch_of, in_range, numbered_rows, rows_of, same_rows, scaled};
 use crate::probe::ReadProbe;
 
 /// Hard keys with values, and keys that are not among them.
@@ -54,7 +54,7 @@ pub(crate) fn get_with_agrees_with_get(lab: &Lab) -> CaseResult {
     Ok(())
 }
 
-fn multi_get_agrees(reader: &dyn ReadProbe, table: storage_api::TableId, rows: &TableRows) -> CaseResult {
+fn multi_get_agrees(reader: &dyn ReadProbe, table: TableId, rows: &TableRows) -> CaseResult {
     let mut dice = Dice::of("multi_get");
     let (too_long, some): (Vec<u8>, Vec<&Vec<u8>>) = (vec![b'k'; 600], rows.keys().collect());
     for size in [0, 1, 2, 7, 64, 300] {
@@ -135,8 +135,7 @@ pub(crate) fn trap_21_count_says_whether_it_is_exact(lab: &Lab) -> CaseResult {
     s.fill_rows(s.checked, &rows)?;
     let half = rows.len() as u64 / 2;
     s.apply(
-        &crate::ops::batch_of(|batch| {
-            use storage_api::Writer as _;
+        &batch_of(|batch| {
             batch.delete_range(s.a, &KeyRange::from_key(&half.to_be_bytes()))?;
             batch.delete(s.a, b"absent")
         })?,

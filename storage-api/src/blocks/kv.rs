@@ -112,8 +112,8 @@ impl KvBlocks {
             if block.parent != tip.hash {
                 return Err(BlockError::ParentMismatch {
                     height: block.height,
-                    expected: tip.hash,
-                    found: block.parent,
+                    expected: Box::new(tip.hash),
+                    found: Box::new(block.parent),
                 });
             }
         }

@@ -46,15 +46,15 @@ pub enum BlockError {
         /// Height of the block that was offered.
         height: Height,
         /// Hash of the tip.
-        expected: BlockHash,
+        expected: Box<BlockHash>,
         /// Parent of the block that was offered.
-        found: BlockHash,
+        found: Box<BlockHash>,
     },
     /// A block of this hash is stored already.
     #[error("block {hash} is already stored at height {height}")]
     DuplicateHash {
         /// The hash.
-        hash: BlockHash,
+        hash: Box<BlockHash>,
         /// Where it is.
         height: Height,
     },

@@ -338,8 +338,8 @@ fn sets_that_are_not_consecutive_are_refused_and_change_nothing() {
             format!("a value of {} bytes", old.len())
         });
         let expected = format!(
-            "merge: table #2: invalid argument: change sets are not consecutive: expected a value of 2 \
-             bytes before the later one, found {found}"
+            "merge: table #2: invalid argument: change sets are not consecutive: expected a value \
+             of 2 bytes before the later one, found {found}"
         );
         assert_eq!(text, Err(expected));
         assert!(refusal.is_err_and(|e| matches!(e.kind(), ErrorKind::InvalidArgument { .. })));

@@ -65,7 +65,7 @@ impl KeyCodec for Vec<u8> {
                 END => return Ok(bytes),
                 _ => {
                     return Err(Error::codec(format!(
-                        "key: expected an escaped zero or the end after {} bytes of a string, found neither",
+                        "key: expected an escaped zero or the end after {} bytes, found neither",
                         bytes.len()
                     )));
                 }

@@ -14,7 +14,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use crate::codec::meter::Meter;
+use crate::codec::meter::{Level, Meter};
 
 /// The input of postcard's deserializer, counted by the meter.
 pub(super) struct Input<'de> {
@@ -26,27 +26,31 @@ impl<'de> Flavor<'de> for Input<'de> {
     type Remainder = &'de [u8];
     type Source = &'de [u8];
 
+    #[inline]
     fn pop(&mut self) -> postcard::Result<u8> {
-        self.try_take_n(1)?
-            .first()
-            .copied()
-            .ok_or(postcard::Error::DeserializeUnexpectedEnd)
+        match self.rest.split_first() {
+            Some((byte, rest)) if self.meter.advance(1) => {
+                self.rest = rest;
+                Ok(*byte)
+            }
+            _ => Err(postcard::Error::DeserializeUnexpectedEnd),
+        }
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         Some(self.rest.len())
     }
 
+    #[inline]
     fn try_take_n(&mut self, count: usize) -> postcard::Result<&'de [u8]> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(count)
-            .ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
-        self.meter
-            .advance(count)
-            .map_err(|_| postcard::Error::DeserializeUnexpectedEnd)?;
-        self.rest = rest;
-        Ok(taken)
+        match self.rest.split_at_checked(count) {
+            Some((taken, rest)) if self.meter.advance(count) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            _ => Err(postcard::Error::DeserializeUnexpectedEnd),
+        }
     }
 
     fn finalize(self) -> postcard::Result<&'de [u8]> {
@@ -61,21 +65,21 @@ enum Length {
     Typed,
 }
 
-/// Anything of serde's, with the meter beside it. Which traits it has depends on what it holds.
+/// Anything of serde's, with its level beside it. Which traits it has depends on what it holds.
 pub(super) struct Guard<'m, I> {
     pub(super) inner: I,
-    pub(super) meter: &'m Meter,
+    pub(super) level: Level<'m>,
 }
 
 struct Watch<'m, V> {
     inner: V,
-    meter: &'m Meter,
+    level: Level<'m>,
     length: Length,
 }
 
 struct Elements<'m, A> {
     inner: A,
-    meter: &'m Meter,
+    level: Level<'m>,
     length: Length,
     start: usize,
 }
@@ -83,20 +87,21 @@ struct Elements<'m, A> {
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Guard<'_, S> {
     type Value = S::Value;
 
+    #[inline]
+
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
-        let meter = self.meter;
-        meter.nested(D::Error::custom, || {
-            self.inner.deserialize(Guard { inner, meter })
-        })
+        let level = self.level.deeper(D::Error::custom)?;
+        self.inner.deserialize(Guard { inner, level })
     }
 }
 
 macro_rules! forward_deserialize {
     ($($name:ident($($arg:ident: $ty:ty),*) $length:ident;)*) => {$(
+        #[inline]
         fn $name<V: Visitor<'de>>(self, $($arg: $ty,)* visitor: V) -> Result<V::Value, D::Error> {
             self.inner.$name($($arg,)* Watch {
                 inner: visitor,
-                meter: self.meter,
+                level: self.level,
                 length: Length::$length,
             })
         }
@@ -147,6 +152,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Guard<'_, D> {
 
 macro_rules! forward_visit {
     ($($name:ident($ty:ty);)*) => {$(
+        #[inline]
         fn $name<E: Error>(self, value: $ty) -> Result<V::Value, E> {
             self.inner.$name(value)
         }
@@ -191,42 +197,48 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Watch<'_, V> {
         self.inner.visit_unit()
     }
 
+    #[inline]
+
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        let meter = self.meter;
-        meter.nested(D::Error::custom, || {
-            self.inner.visit_some(Guard { inner, meter })
-        })
+        let level = self.level.deeper(D::Error::custom)?;
+        self.inner.visit_some(Guard { inner, level })
     }
 
+    #[inline]
+
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        let meter = self.meter;
-        meter.nested(D::Error::custom, || {
-            self.inner.visit_newtype_struct(Guard { inner, meter })
-        })
+        let level = self.level.deeper(D::Error::custom)?;
+        self.inner.visit_newtype_struct(Guard { inner, level })
     }
+
+    #[inline]
 
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         self.inner.visit_seq(Elements {
             inner,
-            meter: self.meter,
+            level: self.level,
             length: self.length,
-            start: self.meter.position(),
+            start: self.level.meter.position(),
         })
     }
+
+    #[inline]
 
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         self.inner.visit_map(Elements {
             inner,
-            meter: self.meter,
+            level: self.level,
             length: self.length,
-            start: self.meter.position(),
+            start: self.level.meter.position(),
         })
     }
+
+    #[inline]
 
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         self.inner.visit_enum(Guard {
             inner,
-            meter: self.meter,
+            level: self.level,
         })
     }
 }
@@ -234,14 +246,14 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Watch<'_, V> {
 impl<A> Elements<'_, A> {
     fn check<E: Error>(&self) -> Result<(), E> {
         match self.length {
-            Length::Prefixed => self.meter.element_from(self.start, E::custom),
+            Length::Prefixed => self.level.meter.element_from(self.start, E::custom),
             Length::Typed => Ok(()),
         }
     }
 
     fn bounded(&self, hint: Option<usize>) -> Option<usize> {
         match self.length {
-            Length::Prefixed => hint.map(|elements| elements.min(self.meter.remaining())),
+            Length::Prefixed => hint.map(|elements| elements.min(self.level.meter.remaining())),
             Length::Typed => hint,
         }
     }
@@ -250,14 +262,16 @@ impl<A> Elements<'_, A> {
 impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
+    #[inline]
+
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.start = self.meter.position();
+        self.start = self.level.meter.position();
         let element = self.inner.next_element_seed(Guard {
             inner: seed,
-            meter: self.meter,
+            level: self.level,
         })?;
         if element.is_some() {
             self.check()?;
@@ -273,21 +287,25 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
+    #[inline]
+
     fn next_key_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.start = self.meter.position();
+        self.start = self.level.meter.position();
         self.inner.next_key_seed(Guard {
             inner: seed,
-            meter: self.meter,
+            level: self.level,
         })
     }
+
+    #[inline]
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
         let value = self.inner.next_value_seed(Guard {
             inner: seed,
-            meter: self.meter,
+            level: self.level,
         })?;
         self.check()?;
         Ok(value)
@@ -303,42 +321,51 @@ impl<'de, 'm, A: EnumAccess<'de>> EnumAccess<'de> for Guard<'m, A> {
     type Variant = Guard<'m, A::Variant>;
 
     /// The tag of a variant is a number and nests nothing, so its seed goes through unwrapped.
+    #[inline]
     fn variant_seed<S: DeserializeSeed<'de>>(
         self,
         seed: S,
     ) -> Result<(S::Value, Self::Variant), A::Error> {
-        let meter = self.meter;
+        let level = self.level;
         let (tag, inner) = self.inner.variant_seed(seed)?;
-        Ok((tag, Guard { inner, meter }))
+        Ok((tag, Guard { inner, level }))
     }
 }
 
 impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Guard<'_, A> {
     type Error = A::Error;
 
+    #[inline]
+
     fn unit_variant(self) -> Result<(), A::Error> {
         self.inner.unit_variant()
     }
 
+    #[inline]
+
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
         self.inner.newtype_variant_seed(Guard {
             inner: seed,
-            meter: self.meter,
+            level: self.level,
         })
     }
 
+    #[inline]
+
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, inner: V) -> Result<V::Value, A::Error> {
         let length = Length::Typed;
-        let meter = self.meter;
+        let level = self.level;
         self.inner.tuple_variant(
             len,
             Watch {
                 inner,
-                meter,
+                level,
                 length,
             },
         )
     }
+
+    #[inline]
 
     fn struct_variant<V: Visitor<'de>>(
         self,
@@ -346,12 +373,12 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Guard<'_, A> {
         inner: V,
     ) -> Result<V::Value, A::Error> {
         let length = Length::Typed;
-        let meter = self.meter;
+        let level = self.level;
         self.inner.struct_variant(
             fields,
             Watch {
                 inner,
-                meter,
+                level,
                 length,
             },
         )

@@ -13,7 +13,7 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use crate::codec::meter::{Fault, Meter};
+use crate::codec::meter::{Fault, Level, Meter};
 
 /// The output of postcard's serializer, counted and bounded by the meter.
 pub(super) struct Output<'o> {
@@ -24,14 +24,20 @@ pub(super) struct Output<'o> {
 impl Flavor for Output<'_> {
     type Output = ();
 
+    #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
+        if !self.meter.advance(1) {
+            return Err(postcard::Error::SerializeBufferFull);
+        }
+        self.out.push(byte);
+        Ok(())
     }
 
+    #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.meter
-            .advance(bytes.len())
-            .map_err(|_| postcard::Error::SerializeBufferFull)?;
+        if !self.meter.advance(bytes.len()) {
+            return Err(postcard::Error::SerializeBufferFull);
+        }
         self.out.extend_from_slice(bytes);
         Ok(())
     }
@@ -49,10 +55,18 @@ pub(super) struct Compare<'e> {
 impl Flavor for Compare<'_> {
     type Output = ();
 
+    #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
+        match self.expected.split_first() {
+            Some((expected, rest)) if *expected == byte => {
+                self.expected = rest;
+                Ok(())
+            }
+            _ => Err(postcard::Error::SerializeBufferFull),
+        }
     }
 
+    #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
         self.expected = self
             .expected
@@ -70,39 +84,38 @@ impl Flavor for Compare<'_> {
     }
 }
 
-/// A value with the meter beside it; writing it is one level.
+/// A value with its level beside it; writing it is one level.
 pub(super) struct Nested<'v, T: ?Sized> {
     pub(super) value: &'v T,
-    pub(super) meter: &'v Meter,
+    pub(super) level: Level<'v>,
 }
 
 impl<T: Serialize + ?Sized> Serialize for Nested<'_, T> {
+    #[inline]
     fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
-        let meter = self.meter;
-        meter.nested(S::Error::custom, || {
-            self.value.serialize(Guard { inner, meter })
-        })
+        let level = self.level.deeper(S::Error::custom)?;
+        self.value.serialize(Guard { inner, level })
     }
 }
 
 struct Guard<'m, S> {
     inner: S,
-    meter: &'m Meter,
+    level: Level<'m>,
 }
 
 /// The parts of a sequence, tuple, struct or map that is being written.
 struct Parts<'m, C> {
     inner: C,
-    meter: &'m Meter,
+    level: Level<'m>,
     start: usize,
 }
 
 impl<'m, C> Parts<'m, C> {
-    fn new(inner: C, meter: &'m Meter) -> Self {
-        let start = meter.position();
+    fn new(inner: C, level: Level<'m>) -> Self {
+        let start = level.meter.position();
         Self {
             inner,
-            meter,
+            level,
             start,
         }
     }
@@ -113,17 +126,18 @@ impl<'m, C> Parts<'m, C> {
     {
         Nested {
             value,
-            meter: self.meter,
+            level: self.level,
         }
     }
 
     fn skipped<E: Error>(&self) -> E {
-        E::custom(self.meter.refuse(Fault::FieldSkipped))
+        E::custom(self.level.meter.refuse(Fault::FieldSkipped))
     }
 }
 
 macro_rules! forward_scalar {
     ($($name:ident($($arg:ident: $ty:ty),*);)*) => {$(
+        #[inline]
         fn $name(self, $($arg: $ty),*) -> Result<S::Ok, S::Error> {
             self.inner.$name($($arg),*)
         }
@@ -132,8 +146,9 @@ macro_rules! forward_scalar {
 
 macro_rules! forward_parts {
     ($($name:ident($($arg:ident: $ty:ty),*) $assoc:ident;)*) => {$(
+        #[inline]
         fn $name(self, $($arg: $ty),*) -> Result<Self::$assoc, S::Error> {
-            Ok(Parts::new(self.inner.$name($($arg),*)?, self.meter))
+            Ok(Parts::new(self.inner.$name($($arg),*)?, self.level))
         }
     )*};
 }
@@ -184,20 +199,26 @@ impl<'m, S: Serializer> Serializer for Guard<'m, S> {
             SerializeStructVariant;
     }
 
+    #[inline]
+
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        let meter = self.meter;
-        self.inner.serialize_some(&Nested { value, meter })
+        let level = self.level;
+        self.inner.serialize_some(&Nested { value, level })
     }
+
+    #[inline]
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let meter = self.meter;
+        let level = self.level;
         self.inner
-            .serialize_newtype_struct(name, &Nested { value, meter })
+            .serialize_newtype_struct(name, &Nested { value, level })
     }
+
+    #[inline]
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
@@ -206,9 +227,9 @@ impl<'m, S: Serializer> Serializer for Guard<'m, S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let meter = self.meter;
+        let level = self.level;
         self.inner
-            .serialize_newtype_variant(name, tag, variant, &Nested { value, meter })
+            .serialize_newtype_variant(name, tag, variant, &Nested { value, level })
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
@@ -224,12 +245,16 @@ impl<C: SerializeSeq> SerializeSeq for Parts<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
+    #[inline]
+
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.start = self.meter.position();
+        self.start = self.level.meter.position();
         let value = self.nested(value);
         self.inner.serialize_element(&value)?;
-        self.meter.element_from(self.start, C::Error::custom)
+        self.level.meter.element_from(self.start, C::Error::custom)
     }
+
+    #[inline]
 
     fn end(self) -> Result<C::Ok, C::Error> {
         self.inner.end()
@@ -240,17 +265,23 @@ impl<C: SerializeMap> SerializeMap for Parts<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
+    #[inline]
+
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
-        self.start = self.meter.position();
+        self.start = self.level.meter.position();
         let key = self.nested(key);
         self.inner.serialize_key(&key)
     }
 
+    #[inline]
+
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
         let value = self.nested(value);
         self.inner.serialize_value(&value)?;
-        self.meter.element_from(self.start, C::Error::custom)
+        self.level.meter.element_from(self.start, C::Error::custom)
     }
+
+    #[inline]
 
     fn end(self) -> Result<C::Ok, C::Error> {
         self.inner.end()
@@ -261,10 +292,14 @@ impl<C: SerializeTuple> SerializeTuple for Parts<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
+    #[inline]
+
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
         let value = self.nested(value);
         self.inner.serialize_element(&value)
     }
+
+    #[inline]
 
     fn end(self) -> Result<C::Ok, C::Error> {
         self.inner.end()
@@ -277,10 +312,17 @@ macro_rules! forward_positional {
             type Ok = C::Ok;
             type Error = C::Error;
 
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+            #[inline]
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                value: &T,
+            ) -> Result<(), C::Error> {
                 let value = self.nested(value);
                 self.inner.serialize_field(&value)
             }
+
+            #[inline]
 
             fn end(self) -> Result<C::Ok, C::Error> {
                 self.inner.end()
@@ -297,6 +339,8 @@ macro_rules! forward_named {
             type Ok = C::Ok;
             type Error = C::Error;
 
+            #[inline]
+
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 name: &'static str,
@@ -309,6 +353,8 @@ macro_rules! forward_named {
             fn skip_field(&mut self, _name: &'static str) -> Result<(), C::Error> {
                 Err(self.skipped())
             }
+
+            #[inline]
 
             fn end(self) -> Result<C::Ok, C::Error> {
                 self.inner.end()

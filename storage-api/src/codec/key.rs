@@ -1,12 +1,12 @@
 //! Order-preserving keys: the traits, the reader, and the codecs of fixed length.
 //!
-//! Invariants of every codec here and in [`super::compound`]: `a.cmp(&b) ==
-//! a.to_key().cmp(&b.to_key())`; one value has one encoding and one encoding one value; decoding
-//! consumes the whole key or fails. A [`KeyPart`] is prefix-free as well: no encoding is the
-//! beginning of another, which is what lets parts be joined and reversed. Unsigned integers are
-//! big-endian, signed ones too with the sign bit flipped, a bool is `00` or `01`, an array of bytes
-//! is itself. Messages give lengths and never print a key. Cost: one pass, no allocation beside the
-//! output.
+//! Invariants of every codec here and in [`super::compound`]: keys compare as bytes like the values
+//! compare (`a.cmp(&b)` is `a.to_key().cmp(&b.to_key())`); one value has one encoding and one
+//! encoding one value; decoding consumes the whole key or fails. A [`KeyPart`] is prefix-free as
+//! well: no encoding is the beginning of another, which is what lets parts be joined and reversed.
+//! Unsigned integers are big-endian, signed ones too with the sign bit flipped, a bool is `00` or
+//! `01`, an array of bytes is itself. Messages give lengths and never print a key. Cost: one pass,
+//! no allocation beside the output.
 
 use crate::error::{Error, Result};
 

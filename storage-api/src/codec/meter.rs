@@ -1,4 +1,5 @@
-//! [`Meter`]: how far and how deep one encoding or decoding has come, and what it was refused for.
+//! [`Meter`] and [`Level`]: how far and how deep an encoding or decoding is, and what it was
+//! refused for.
 //!
 //! The reading and the writing guard count alike, so that what can be written can be read back: a
 //! nested value is one level, and an element of a sequence or a map takes at least one byte. Cost:
@@ -36,13 +37,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Position, depth and fault of one run. Shared by the bytes at the bottom and the guard above
+/// Position and fault of one run. Shared by the bytes at the bottom and the guard above
 /// them.
 #[derive(Debug)]
 pub(super) struct Meter {
     bytes_max: usize,
     position: Cell<usize>,
-    depth: Cell<usize>,
     fault: Cell<Option<Fault>>,
 }
 
@@ -52,33 +52,39 @@ impl Meter {
         Self {
             bytes_max,
             position: Cell::new(0),
-            depth: Cell::new(0),
             fault: Cell::new(None),
         }
     }
 
     /// Bytes read or written so far.
+    #[inline]
     pub(super) fn position(&self) -> usize {
         self.position.get()
     }
 
     /// Bytes that may still be read or written.
+    #[inline]
     pub(super) fn remaining(&self) -> usize {
         self.bytes_max - self.position.get()
     }
 
-    /// Counts bytes read or written, or says that they are too many.
-    pub(super) fn advance(&self, bytes: usize) -> Result<(), Fault> {
-        if bytes > self.remaining() {
-            return Err(self.refuse(Fault::TooLong {
+    /// Counts bytes read or written, and says whether they are within the limit.
+    #[inline]
+    pub(super) fn advance(&self, bytes: usize) -> bool {
+        let position = self.position.get();
+        let fits = bytes <= self.bytes_max - position;
+        if fits {
+            self.position.set(position + bytes);
+        } else {
+            self.refuse(Fault::TooLong {
                 max: self.bytes_max,
-            }));
+            });
         }
-        self.position.set(self.position.get() + bytes);
-        Ok(())
+        fits
     }
 
     /// Keeps the first fault, for the message, and gives it back.
+    #[cold]
     pub(super) fn refuse(&self, fault: Fault) -> Fault {
         let first = self.fault.get().unwrap_or(fault);
         self.fault.set(Some(first));
@@ -90,23 +96,16 @@ impl Meter {
         self.fault.get()
     }
 
-    /// Runs `run` one level deeper; `error` makes the error when that is too deep.
-    pub(super) fn nested<T, E>(
-        &self,
-        error: impl FnOnce(Fault) -> E,
-        run: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
-        let depth = self.depth.get();
-        if depth == VALUE_DEPTH_MAX {
-            return Err(error(self.refuse(Fault::TooDeep)));
+    /// The level above the outermost value.
+    pub(super) fn outside(&self) -> Level<'_> {
+        Level {
+            meter: self,
+            depth: 0,
         }
-        self.depth.set(depth + 1);
-        let result = run();
-        self.depth.set(depth);
-        result
     }
 
     /// Checks that the element that began at this position took a byte.
+    #[inline]
     pub(super) fn element_from<E>(
         &self,
         start: usize,
@@ -116,5 +115,26 @@ impl Meter {
             return Err(error(self.refuse(Fault::ZeroSize)));
         }
         Ok(())
+    }
+}
+
+/// A depth inside the run of a meter. Passed down by value, so that coming back up costs nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Level<'m> {
+    pub(super) meter: &'m Meter,
+    depth: usize,
+}
+
+impl Level<'_> {
+    /// The level of a nested value; `error` makes the error when that is too deep.
+    #[inline]
+    pub(super) fn deeper<E>(self, error: impl FnOnce(Fault) -> E) -> Result<Self, E> {
+        if self.depth == VALUE_DEPTH_MAX {
+            return Err(error(self.meter.refuse(Fault::TooDeep)));
+        }
+        Ok(Self {
+            depth: self.depth + 1,
+            ..self
+        })
     }
 }

@@ -147,7 +147,7 @@ where
         out.push(VERSION);
         let nested = Nested {
             value,
-            meter: &meter,
+            level: meter.outside(),
         };
         let output = Output { out, meter: &meter };
         postcard::serialize_with_flavor(&nested, output).map_err(|error| {
@@ -165,7 +165,7 @@ where
         };
         let seed = Guard {
             inner: PhantomData::<T>,
-            meter: &meter,
+            level: meter.outside(),
         };
         let value = seed
             .deserialize(&mut postcard::Deserializer::from_flavor(input))

@@ -14,8 +14,8 @@ use crate::erased::txn::{DynReadTxn, DynWriteTxn};
 use crate::error::Result;
 use crate::table::{Catalogue, TableId};
 
-/// A store of any engine, chosen at run time. Cost: a virtual call for each call, one allocation for each view,
-/// transaction and cursor, none for each row.
+/// A store of any engine, chosen at run time. Cost: a virtual call for each call, one allocation
+/// for each view, transaction and cursor, none for each row.
 pub struct DynStore(Box<dyn ErasedStore>);
 
 impl fmt::Debug for DynStore {

@@ -1,8 +1,9 @@
-//! The object-safe mirrors: [`ErasedStore`], [`ErasedReader`], [`ErasedReadTxn`], [`ErasedWriteTxn`], each implemented for
-//! everything that has the trait it mirrors.
+//! The object-safe mirrors: [`ErasedStore`], [`ErasedReader`], [`ErasedReadTxn`],
+//! [`ErasedWriteTxn`], each implemented for everything that has the trait it mirrors.
 //!
-//! Invariants: each method is the method of the same name without `erased_` and means exactly that; the prefix keeps calls
-//! unambiguous where both traits are in scope. Nothing here decides anything.
+//! Invariants: each method is the method of the same name without `erased_` and means exactly that;
+//! the prefix keeps calls unambiguous where both traits are in scope. Nothing here decides
+//! anything.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::error::Result;
 use crate::range::KeyRange;
 use crate::table::{Catalogue, TableId};
 
-/// [`Reader`], object-safe. `get` is missing: it is [`ErasedReader::erased_get_with`] with a sink that copies.
+/// [`Reader`], object-safe. `get` is missing: it is [`ErasedReader::erased_get_with`] with a sink
+/// that copies.
 pub trait ErasedReader {
     /// [`Reader::get_with`]; allocates nothing.
     ///
@@ -162,7 +164,8 @@ impl<W: WriteTxn> ErasedWriteTxn for W {
     }
 }
 
-/// [`KvStore`], object-safe. Implemented for every store; put one into a [`crate::DynStore`] to use it as a store again.
+/// [`KvStore`], object-safe. Implemented for every store; put one into a [`crate::DynStore`] to use
+/// it as a store again.
 pub trait ErasedStore: Send + Sync + 'static {
     /// [`KvStore::engine_name`].
     fn erased_engine_name(&self) -> &str;

@@ -1,4 +1,5 @@
-//! What a [`crate::DynStore`] begins: [`DynReadTxn`], [`DynWriteTxn`], and the [`DynValue`] and [`DynCursor`] they lend.
+//! What a [`crate::DynStore`] begins: [`DynReadTxn`], [`DynWriteTxn`], and the [`DynValue`] and
+//! [`DynCursor`] they lend.
 //!
 //! Invariants: every call is passed on; a write transaction is not `Send`, whatever is behind it.
 

@@ -1,6 +1,8 @@
-//! [`OverlayCursor`]: the base's cursor where the overlay wrote nothing in the range, the merge of both elsewhere.
+//! [`OverlayCursor`]: the base's cursor where the overlay wrote nothing in the range, the merge of
+//! both elsewhere.
 //!
-//! Invariant: the overlay cannot change while a cursor lives, so which of the two it is, is decided once.
+//! Invariant: the overlay cannot change while a cursor lives, so which of the two it is, is decided
+//! once.
 
 use std::fmt;
 
@@ -12,11 +14,15 @@ use crate::range::KeyRange;
 
 /// A cursor through an overlay.
 ///
-/// Cost: nothing beside the base's cursor where the overlay wrote nothing in the range, and in a direction in which
-/// nothing of the overlay lies ahead any more. Elsewhere a row of the base is copied into reused buffers, or sought again
-/// when its value is longer than 8 KiB.
+/// Cost: nothing beside the base's cursor where the overlay wrote nothing in the range, and in a
+/// direction in which nothing of the overlay lies ahead any more. Elsewhere a row of the base is
+/// copied into reused buffers, or sought again when its value is longer than 8 KiB.
 pub struct OverlayCursor<'a, C>(Kind<'a, C>);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "boxing would cost a second allocation a cursor, and cursors are hardly ever moved"
+)]
 enum Kind<'a, C> {
     Plain(C),
     Merged(Merge<'a, C>),

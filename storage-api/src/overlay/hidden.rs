@@ -1,7 +1,9 @@
-//! [`Hidden`]: the keys of the base that range deletes of the overlay have removed, as a set of ranges.
+//! [`Hidden`]: the keys of the base that range deletes of the overlay have removed, as a set of
+//! ranges.
 //!
-//! Invariants: ranges are not empty, do not overlap and do not touch, so a key has at most one, and the key at the end of
-//! one is visible. Cost: a lookup is one search; adding costs a search for each range that is swallowed.
+//! Invariants: ranges are not empty, do not overlap and do not touch, so a key has at most one, and
+//! the key at the end of one is visible. Cost: a lookup is one search; adding costs a search for
+//! each range that is swallowed.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -1,9 +1,11 @@
-//! [`Index`]: where the latest operation on each key stands in the batch, by table, and what range deletes hide.
+//! [`Index`]: where the latest operation on each key stands in the batch, by table, and what range
+//! deletes hide.
 //!
-//! Invariants: the index describes exactly the first `indexed` operations of the batch; an entry wins over the hidden set,
-//! which wins over the base. Operations behind the outermost savepoint carry an undo record, so that rolling back costs
-//! what the operations taken back cost, not what the kept ones do. Cost: one search and one insertion an operation, 56
-//! bytes a key up to 40 bytes long.
+//! Invariants: the index describes exactly the first `indexed` operations of the batch; an entry
+//! wins over the hidden set, which wins over the base. Operations behind the outermost savepoint
+//! carry an undo record, so that rolling back costs what the operations taken back cost, not what
+//! the kept ones do. Cost: one search and one insertion an operation, 56 bytes a key up to 40 bytes
+//! long.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -141,7 +143,8 @@ impl Index {
         self.tables[at].get_or_insert_default()
     }
 
-    /// Indexes the operations that the index does not have yet. Those from `undo_from` on get undo records.
+    /// Indexes the operations that the index does not have yet. Those from `undo_from` on get undo
+    /// records.
     pub(super) fn catch_up(&mut self, batch: &WriteBatch, undo_from: Option<usize>) {
         for (at, op) in batch.ops().enumerate().skip(self.indexed) {
             let table = self.table_mut(op.table());

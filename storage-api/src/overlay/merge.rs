@@ -1,13 +1,14 @@
 //! [`Merge`]: the two-way merge of the base's rows and the overlay's own, in both directions.
 //!
-//! Both sides run in one direction and each holds its head, the next row of that side not given out yet. Invariants, for
-//! forward (backward mirrors them): every own entry and every visible base row up to the place has been passed; between
-//! the place and the base cursor's row no base row is visible. So a turn needs one plain step of the base and one search
-//! in the own entries, never a seek. An own entry wins over the base's row of the same key; a hidden range of the base is
-//! left by one seek.
+//! Both sides run in one direction and each holds its head, the next row of that side not given out
+//! yet. Invariants, for forward (backward mirrors them): every own entry and every visible base row
+//! up to the place has been passed; between the place and the base cursor's row no base row is
+//! visible. So a turn needs one plain step of the base and one search in the own entries, never a
+//! seek. An own entry wins over the base's row of the same key; a hidden range of the base is left
+//! by one seek.
 //!
-//! After an error of the base, its cursor stands on a row whose key is not known here: the merge goes on behind it, or
-//! turns back to the last place, which is then given again.
+//! After an error of the base, its cursor stands on a row whose key is not known here: the merge
+//! goes on behind it, or turns back to the last place, which is then given again.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, btree_map};
@@ -19,7 +20,8 @@ use crate::overlay::hidden::{Around, Hidden, Span};
 use crate::overlay::index::{Slot, TableIndex};
 use crate::range::{KeyBuf, KeyRange};
 
-/// A base value up to this many bytes is copied while it waits; a longer one is sought again, which is cheaper then.
+/// A base value up to this many bytes is copied while it waits; a longer one is sought again, which
+/// is cheaper then.
 const WAITING_VALUE_BYTES_MAX: usize = 8 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +61,8 @@ pub(super) struct Merge<'a, C> {
 }
 
 impl<'a, C: Cursor> Merge<'a, C> {
-    /// A fresh merge over a fresh cursor of the base; gives the cursor back when there is nothing to merge in the range.
+    /// A fresh merge over a fresh cursor of the base; gives the cursor back when there is nothing
+    /// to merge in the range.
     pub(super) fn new(
         base: C,
         own: &'a TableIndex,
@@ -396,7 +399,8 @@ impl<'a, C: Cursor> BaseSide<'a, C> {
     }
 }
 
-/// The hidden range that holds the key, or `None` when it is visible, remembering the clear span around it.
+/// The hidden range that holds the key, or `None` when it is visible, remembering the clear span
+/// around it.
 fn hidden_span<'a>(
     hidden: &'a Hidden,
     clear: &mut Option<Span<'a>>,

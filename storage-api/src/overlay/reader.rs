@@ -1,4 +1,5 @@
-//! [`Overlay`]: writes and the reader they lie over, together; itself a [`Reader`] and a [`Writer`].
+//! [`Overlay`]: writes and the reader they lie over, together; itself a [`Reader`] and a
+//! [`Writer`].
 //!
 //! Invariant: everything is [`OverlayWrites`] over the one base; overlays can lie over overlays.
 
@@ -33,9 +34,11 @@ impl<V: Deref<Target = [u8]>> Deref for OverlayValue<'_, V> {
     }
 }
 
-/// Uncommitted writes over a reader: reads see the base with the writes applied; the base itself is untouched.
+/// Uncommitted writes over a reader: reads see the base with the writes applied; the base itself is
+/// untouched.
 ///
-/// The key rules of the contract are the owner's to check before it writes. Dropping forgets the writes.
+/// The key rules of the contract are the owner's to check before it writes. Dropping forgets the
+/// writes.
 pub struct Overlay<R> {
     base: R,
     writes: OverlayWrites,

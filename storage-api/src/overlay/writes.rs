@@ -1,8 +1,10 @@
-//! [`OverlayWrites`]: the writes of an overlay without a reader, readable over any base that is lent to it.
+//! [`OverlayWrites`]: the writes of an overlay without a reader, readable over any base that is
+//! lent to it.
 //!
-//! Invariants: the batch holds every operation in order; the index is either ready for the whole batch (in `ready`, only
-//! while nobody can write, since writing needs `&mut`) or parked with a prefix of it. That is why a cursor may hold plain
-//! borrows of the index. Always read one `OverlayWrites` over one and the same base, or its answers mean nothing.
+//! Invariants: the batch holds every operation in order; the index is either ready for the whole
+//! batch (in `ready`, only while nobody can write, since writing needs `&mut`) or parked with a
+//! prefix of it. That is why a cursor may hold plain borrows of the index. Always read one
+//! `OverlayWrites` over one and the same base, or its answers mean nothing.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -110,7 +112,8 @@ impl OverlayWrites {
         }
     }
 
-    /// The value of a key over `base`, as [`Reader::get`]. Allocates nothing beside what the index needs.
+    /// The value of a key over `base`, as [`Reader::get`]. Allocates nothing beside what the index
+    /// needs.
     ///
     /// # Errors
     /// As the base's [`Reader::get`].
@@ -173,8 +176,8 @@ impl OverlayWrites {
         Ok(!key.is_empty() && base.get_with(table, key, sink)?)
     }
 
-    /// Looks several keys up over `base`, as [`Reader::multi_get`]: one call of the base for the keys not written here.
-    /// Cost beside that: two allocations when the table has own writes.
+    /// Looks several keys up over `base`, as [`Reader::multi_get`]: one call of the base for the
+    /// keys not written here. Cost beside that: two allocations when the table has own writes.
     ///
     /// # Errors
     /// As the base's [`Reader::multi_get`].
@@ -210,8 +213,9 @@ impl OverlayWrites {
         })
     }
 
-    /// A cursor over `base` with the writes applied, as [`Reader::cursor`]. It allocates nothing of its own unless keys
-    /// are longer than 40 bytes or values of the base stand between own rows; then buffers grow once and are reused.
+    /// A cursor over `base` with the writes applied, as [`Reader::cursor`]. It allocates nothing of
+    /// its own unless keys are longer than 40 bytes or values of the base stand between own rows;
+    /// then buffers grow once and are reused.
     ///
     /// # Errors
     /// As the base's [`Reader::cursor`].
@@ -232,8 +236,9 @@ impl OverlayWrites {
 
     /// How many rows the table has over `base`; exact exactly when the base's count is.
     ///
-    /// Cost: constant without own writes to the table and where the base estimates. An exact count costs one lookup in
-    /// the base for each own key, and a scan of what range deletes hide there unless that is the whole table.
+    /// Cost: constant without own writes to the table and where the base estimates. An exact count
+    /// costs one lookup in the base for each own key, and a scan of what range deletes hide there
+    /// unless that is the whole table.
     ///
     /// # Errors
     /// As the base's [`Reader::count`], [`Reader::contains`] and [`Reader::cursor`].
@@ -276,8 +281,8 @@ impl OverlayWrites {
         Ok(Savepoint::at_depth(depth))
     }
 
-    /// Takes back everything written since the mark, which stays, as [`crate::WriteTxn::rollback_to`]. Cost: that of the
-    /// operations taken back.
+    /// Takes back everything written since the mark, which stays, as
+    /// [`crate::WriteTxn::rollback_to`]. Cost: that of the operations taken back.
     ///
     /// # Errors
     /// `InvalidArgument` when the mark is gone.
@@ -290,7 +295,8 @@ impl OverlayWrites {
         Ok(())
     }
 
-    /// Forgets the mark and marks inside it, keeping what was written, as [`crate::WriteTxn::release`].
+    /// Forgets the mark and marks inside it, keeping what was written, as
+    /// [`crate::WriteTxn::release`].
     ///
     /// # Errors
     /// `InvalidArgument` when the mark is gone.

@@ -1,13 +1,15 @@
 //! Builds small valid blocks for the tests, piece by piece, independently of the decoder.
 //!
-//! Blocks are mined on regtest rules at a target of sixteen zero bits, so that a changed header
-//! fails its proof of work instead of passing it by luck.
+//! Blocks are mined under regtest rules: eight zero bits for most, sixteen where a changed header
+//! must fail its proof of work instead of passing it by luck.
 
 use crate::bitcoin::{BtcHash, Network};
 use sha2::{Digest, Sha256};
 
+/// Eight zero bits; the search takes about 256 hashes.
+pub(super) const EASY_BITS: u32 = 0x2000_ffff;
 /// Sixteen zero bits; the search takes about 65,000 hashes.
-pub(super) const TEST_BITS: u32 = 0x1f00_ffff;
+pub(super) const HARD_BITS: u32 = 0x1f00_ffff;
 
 /// The coinbase that mainnet, testnet3, signet and regtest begin with.
 pub(super) const GENESIS_COINBASE: &str = "01000000010000000000000000000000000000000000000000000000\
@@ -123,7 +125,7 @@ impl TestTx {
 
 /// A mined block over transactions as bytes, with the root given.
 pub(super) fn mine(parent: BtcHash, root: [u8; 32], transactions: &[Vec<u8>]) -> Vec<u8> {
-    mine_at(TEST_BITS, parent, root, transactions)
+    mine_at(EASY_BITS, parent, root, transactions)
 }
 
 pub(super) fn mine_at(
@@ -139,9 +141,10 @@ pub(super) fn mine_at(
     header.extend(1_700_000_000_u32.to_le_bytes());
     header.extend(bits.to_le_bytes());
     header.extend([0; 4]);
+    let zeros = if bits == EASY_BITS { &[0][..] } else { &[0, 0] };
     for nonce in 0_u32.. {
         header[76..].copy_from_slice(&nonce.to_le_bytes());
-        if twice(&header)[30..] == [0, 0] {
+        if twice(&header).ends_with(zeros) {
             break;
         }
     }
@@ -151,9 +154,13 @@ pub(super) fn mine_at(
 }
 
 pub(super) fn block(parent: BtcHash, transactions: &[TestTx]) -> Vec<u8> {
+    block_at(EASY_BITS, parent, transactions)
+}
+
+pub(super) fn block_at(bits: u32, parent: BtcHash, transactions: &[TestTx]) -> Vec<u8> {
     let ids: Vec<_> = transactions.iter().map(TestTx::tx_id).collect();
     let bytes: Vec<_> = transactions.iter().map(TestTx::bytes).collect();
-    mine(parent, plain_root(&ids), &bytes)
+    mine_at(bits, parent, plain_root(&ids), &bytes)
 }
 
 /// A coinbase with a commitment to the witnesses of `rest`, and `rest` after it.

@@ -3,8 +3,9 @@
 
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
-use super::builder::{Random, TestTx, block, committed, frame, witness_spend};
+use super::builder::{HARD_BITS, Random, TestTx, block, block_at, committed, frame, witness_spend};
 use crate::bitcoin::wire::Cursor as Bytes;
 use crate::bitcoin::{
     Block, BlockFile, BtcHash, DecodeFault, DecodedBlock, Error, Header, Network, OutPoint,
@@ -37,15 +38,18 @@ fn drain(bytes: Vec<u8>) -> (Vec<DecodedBlock>, Option<Error>) {
     (blocks, None)
 }
 
-/// Two linked blocks: a plain one and one with witnesses.
+/// Two linked blocks: a plain one and one with witnesses, mined so hard that no changed header
+/// passes by luck.
 fn two_blocks() -> [Vec<u8>; 2] {
-    let first = block(
-        BtcHash::ZERO,
-        &[TestTx::coinbase(&[1, 100]), TestTx::spend([4; 32], 0)],
-    );
-    let parent = Header::decode(&first).unwrap().hash;
-    let second = block(parent, &committed(vec![witness_spend()]));
-    [first, second]
+    static BLOCKS: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+    let make = || {
+        let plain = [TestTx::coinbase(&[1, 100]), TestTx::spend([4; 32], 0)];
+        let first = block_at(HARD_BITS, BtcHash::ZERO, &plain);
+        let parent = Header::decode(&first).unwrap().hash;
+        let second = block_at(HARD_BITS, parent, &committed(vec![witness_spend()]));
+        [first, second]
+    };
+    BLOCKS.get_or_init(make).clone()
 }
 
 fn framed(blocks: &[Vec<u8>]) -> Vec<u8> {
@@ -165,7 +169,7 @@ fn a_bare_block_cut_at_any_byte_is_truncated_or_unknown() {
         assert!(found.is_empty());
         match error {
             Some(Error::Truncated { at, got_bytes, .. }) => {
-                assert!(cut < 7 || cut >= 80, "cut at {cut}");
+                assert!(!(7..80).contains(&cut), "cut at {cut}");
                 assert_eq!((at.record, at.offset + got_bytes), (0, cut as u64));
             }
             Some(Error::UnknownFormat { .. }) => assert!(cut < 80),
@@ -249,8 +253,15 @@ fn damaged_and_cut_compressed_files_are_told_apart() {
             assert!(error.is_some() || found.len() == 2, "{name} byte {at}");
         }
         // Elsewhere the block decoder meets wrong bytes before the decompressor its checksum.
-        eprintln!("{name}: {damaged} of {} found by the decompressor", file.len());
-        assert!(damaged > 50, "{name}: {damaged} of {}", file.len());
+        eprintln!(
+            "{name}: {damaged} of {} found by the decompressor",
+            file.len()
+        );
+        assert!(
+            damaged > file.len() / 12,
+            "{name}: {damaged} of {}",
+            file.len()
+        );
     }
     // A bad checksum shows only after the last record, which was whole.
     let mut file = gzip(&plain);
@@ -295,7 +306,7 @@ fn a_length_bomb_allocates_nothing_for_what_does_not_come() {
         matches!(error, Error::RecordLength { length_bytes, .. } if length_bytes > RECORD_BYTES_MAX)
     );
     // A decompression bomb of zeros is walked in constant memory.
-    whole(zstd(&vec![0; 50_000_000]), &[]);
+    whole(zstd(&vec![0; 10_000_000]), &[]);
 }
 
 #[test]

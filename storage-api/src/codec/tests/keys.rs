@@ -41,7 +41,8 @@ fn assert_part<T: KeyCodec + KeyPart + Ord + Debug + Clone>(values: &[T]) -> Res
 
 macro_rules! assert_integers {
     ($($int:ty)*) => {$(
-        let mut values = BTreeSet::from([<$int>::MIN, <$int>::MAX, 0, 1, (0 as $int).wrapping_sub(1)]);
+        let below_zero = (0 as $int).wrapping_sub(1);
+        let mut values = BTreeSet::from([<$int>::MIN, <$int>::MAX, 0, 1, below_zero]);
         for bit in 0..<$int>::BITS {
             let power = (1 as $int).wrapping_shl(bit);
             values.extend([power, power.wrapping_sub(1), power.wrapping_add(1), !power]);

@@ -7,7 +7,8 @@ mod store;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::{DynReadTxn, DynStore, DynWriteTxn, ErasedStore};
+use super::txn::{DynReadTxn, DynWriteTxn};
+use super::{DynStore, ErasedStore};
 use crate::commit::{CommitSeq, Durability, Effective};
 use crate::contract::{
     Count, Cursor, KvStore, KvStoreExt, ReadTxn, Reader, ReaderExt, WriteBatch, WriteTxn, Writer,

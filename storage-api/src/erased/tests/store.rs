@@ -1,6 +1,7 @@
 //! [`MapStore`]: a store of plain maps, just enough of one to be erased.
 //!
-//! One writer at a time by a mutex, an overlay over the last commit for its writes, a shared map for each view.
+//! One writer at a time by a mutex, an overlay over the last commit for its writes, a shared map
+//! for each view.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};

@@ -1,4 +1,5 @@
-//! [`MapReader`]: the plainest reader there is, an ordered map, both as the base under test and as the model beside it.
+//! [`MapReader`]: the plainest reader there is, an ordered map, both as the base under test and as
+//! the model beside it.
 //!
 //! It counts how often its cursors move and can hold rows that fail when they are read.
 

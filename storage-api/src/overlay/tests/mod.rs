@@ -192,7 +192,8 @@ fn hidden_rows_are_skipped_by_one_seek() {
     assert_eq!(key(cursor.prev()), Some(&9_999_u16.to_be_bytes()[..]));
     assert_eq!(key(cursor.prev()), Some(&0_u16.to_be_bytes()[..]));
     assert_eq!(key(cursor.prev()), None);
-    // Each way: a move onto each visible row and off the end, one into the hidden range, one or two out of it.
+    // Each way: a move onto each visible row and off the end, one into the hidden range, one or two
+    // out of it.
     assert!(moves.get() <= 11, "{} moves of the base", moves.get());
 }
 

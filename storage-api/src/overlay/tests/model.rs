@@ -1,7 +1,8 @@
 //! The random model test: operations, savepoints and reads on an overlay against plain maps.
 //!
-//! The model of an overlay is a copy of the base's maps with the operations applied; of a savepoint, a copy of those. Keys
-//! are short and of few bytes, so that own rows, base rows, hidden ranges and bounds fall on each other all the time.
+//! The model of an overlay is a copy of the base's maps with the operations applied; of a
+//! savepoint, a copy of those. Keys are short and of few bytes, so that own rows, base rows, hidden
+//! ranges and bounds fall on each other all the time.
 
 use std::sync::Arc;
 
@@ -242,7 +243,7 @@ fn a_rolled_back_index_equals_one_built_anew() {
                 let (base, mut writes) = walk.overlay.into_parts();
                 let mut fresh = indexed_anew(writes.batch());
                 assert_same_index(writes.indexed_now(), fresh.indexed_now(), &what);
-                let open = walk.marks.first().is_some();
+                let open = !walk.marks.is_empty();
                 assert!(open || writes.indexed_now().undo_records() == 0, "{what}");
                 walk.overlay = Overlay::from_parts(base, writes);
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 
-use super::{LastEnd, Live, Locking, MAGIC, Medium, Overlay};
+use super::{LastEnd, Live, Locking, MAGIC, Measure, Medium, Overlay};
 
 fn medium(len: u64) -> Arc<Medium> {
     let backend = InMemoryBackend::new();
@@ -14,7 +14,10 @@ fn medium(len: u64) -> Arc<Medium> {
     for at in 0..len {
         backend.write(at, &[at as u8 ^ 0x5a]).unwrap();
     }
-    Arc::new(Medium { backend: Box::new(backend), used_bytes: len.into() })
+    Arc::new(Medium {
+        backend: Box::new(backend),
+        used_bytes: len.into(),
+    })
 }
 
 /// A small generator; the seed is printed by the test that uses it.
@@ -22,7 +25,10 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 }

@@ -1,0 +1,399 @@
+//! The engine: opening, views, the writer, growth of the map, compaction, copies.
+//!
+//! Invariants: the environment is behind one lock that views and writers take for reading, for a moment only and never
+//! twice at once, and that growth and compaction take for writing; both close the environment and open it again, which is
+//! possible only while nobody else holds it, and leave the old one in place when they fail. Whatever is interrupted, the
+//! directory holds one complete `data.mdb`: a compacted copy is complete and synced before a rename puts it in place.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use backend_kit::{RawEngine, RawOpen, RawOpened, RawSpace};
+use heed::CompactionOption;
+use storage_api::{
+    Access, BitRot, Capabilities, Count, CountMode, Effective, Error, ErrorKind, Location, Mode,
+    Result, Sharing, TableId, ValueLane,
+};
+
+use crate::env::{EnvConfig, OpenEnv};
+use crate::error::{DATA_FILE, ENGINE};
+use crate::header;
+use crate::options::{LmdbOptions, MapPlan, READERS_DEFAULT};
+use crate::txn::LmdbTxn;
+use crate::view::LmdbView;
+
+/// A compacted copy before it takes the place of the data file.
+const COMPACTING_FILE: &str = "data.mdb.compacting";
+
+/// How long growth after a full map, and compaction, wait for others to let go of the environment.
+const ALONE_WAIT: Duration = Duration::from_millis(100);
+
+/// The environment, unless it was lost while it was opened again.
+#[derive(Debug)]
+enum Held {
+    Open(Arc<OpenEnv>),
+    Lost(String),
+}
+
+/// The LMDB engine.
+#[derive(Debug)]
+pub struct LmdbEngine {
+    held: RwLock<Held>,
+    config: EnvConfig,
+    /// The largest map that was asked for and that the system allows, in bytes.
+    limit_bytes: AtomicU64,
+    /// The map at which a write last found no room, in bytes.
+    full_at_bytes: AtomicU64,
+}
+
+impl LmdbEngine {
+    const fn capabilities_at_best() -> Capabilities {
+        let mut all = Capabilities::IN_MEMORY;
+        all.key_bytes_max = 511;
+        all.value_bytes_max = u32::MAX as usize;
+        all.readers_max = Some(READERS_DEFAULT);
+        all.persistent = true;
+        all.count = CountMode::Exact;
+        all.effective = [Effective::Durable; 3];
+        all.sharing = Sharing::ReadersOrWriter;
+        all.read_only_open = true;
+        all.compact = Mode::Exclusive;
+        all.backup = Mode::Online;
+        all.bit_rot = BitRot::NotDetected;
+        all.value_lane = ValueLane::Borrowed;
+        all.size_limit = true;
+        all
+    }
+
+    fn is_writable(&self) -> bool {
+        self.config.access == Access::ReadWrite
+    }
+
+    fn lock(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_alone(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The open environment; the caller's share keeps it from being closed.
+    fn open_env(&self) -> Result<Arc<OpenEnv>> {
+        match &*self.lock() {
+            Held::Open(open) => Ok(Arc::clone(open)),
+            Held::Lost(cause) => Err(lost(cause)),
+        }
+    }
+
+    fn limit_bytes(&self) -> u64 {
+        self.limit_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a map of this size was too small, so that the next writer grows it.
+    pub(crate) fn note_map_full(&self, map_bytes: u64) {
+        self.full_at_bytes.store(map_bytes, Ordering::Relaxed);
+    }
+
+    /// Grows the map before a write transaction, when it is more than half full or was found full, and nobody reads.
+    fn grow(&self) -> Result<()> {
+        let (map_bytes, used_bytes) = match &*self.lock() {
+            Held::Open(open) => (open.map_bytes(), open.used_bytes()),
+            Held::Lost(cause) => return Err(lost(cause)),
+        };
+        let was_full = self.full_at_bytes.load(Ordering::Relaxed) >= map_bytes;
+        if map_bytes >= self.config.plan.max_bytes || (!was_full && used_bytes <= map_bytes / 2) {
+            return Ok(());
+        }
+        let mut held = self.lock_alone();
+        let wait = if was_full { ALONE_WAIT } else { Duration::ZERO };
+        if !wait_until_alone(&held, wait) {
+            return Ok(());
+        }
+        let larger = self.config.plan.next_bytes(map_bytes);
+        self.reopen(&mut held, larger, |_| Ok(()))?;
+        if let Held::Open(open) = &*held
+            && open.map_bytes() < larger
+        {
+            let limit_bytes = open.map_bytes();
+            self.limit_bytes.store(limit_bytes, Ordering::Relaxed);
+            tracing::warn!(larger, limit_bytes, "the system refuses a larger map");
+        }
+        Ok(())
+    }
+
+    /// Closes the environment, does `between`, and opens it with this map, or with the old one when that fails. Returns
+    /// what failed last; nothing is lost unless the old map cannot be opened either.
+    fn reopen(
+        &self,
+        held: &mut Held,
+        map_bytes: u64,
+        between: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let closing = Held::Lost("it is being opened again".to_owned());
+        let open = match std::mem::replace(held, closing) {
+            Held::Lost(cause) => {
+                let error = lost(&cause);
+                *held = Held::Lost(cause);
+                return Err(error);
+            }
+            Held::Open(open) => open,
+        };
+        let old_bytes = open.map_bytes();
+        drop(open);
+        let done = between(&self.config.directory);
+        let reopened = OpenEnv::open(&self.config, map_bytes)
+            .or_else(|_| OpenEnv::open(&self.config, old_bytes));
+        match reopened {
+            Ok((open, _)) => {
+                *held = Held::Open(Arc::new(open));
+                done
+            }
+            Err(error) => {
+                *held = Held::Lost(format!(
+                    "its environment could not be opened again: {error}"
+                ));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Whether nobody else holds the environment, after waiting at most this long. Nobody can begin to hold it meanwhile.
+fn wait_until_alone(held: &Held, wait: Duration) -> bool {
+    let Held::Open(open) = held else {
+        return true;
+    };
+    let since = Instant::now();
+    while Arc::strong_count(open) > 1 {
+        if since.elapsed() >= wait {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+fn busy(held: &Held) -> Error {
+    let readers = match held {
+        Held::Open(open) => Arc::strong_count(open) - 1,
+        Held::Lost(_) => 0,
+    };
+    let oldest_reader = Duration::ZERO;
+    let kind = ErrorKind::Busy {
+        readers,
+        oldest_reader,
+    };
+    Error::new(kind).with_engine(ENGINE)
+}
+
+fn lost(cause: &str) -> Error {
+    let cause = cause.to_owned();
+    Error::new(ErrorKind::Poisoned { cause }).with_engine(ENGINE)
+}
+
+fn read_only() -> Error {
+    Error::new(ErrorKind::ReadOnly).with_engine(ENGINE)
+}
+
+/// Copies the environment into a new file, synced.
+fn copy_env(open: &OpenEnv, target: &Path, option: CompactionOption) -> Result<()> {
+    let at = |error| Error::from_io(error, target.display().to_string()).with_engine(ENGINE);
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(target)
+        .map_err(at)?;
+    open.env()
+        .copy_to_file(&mut file, option)
+        .map_err(|error| open.error("copy", error))?;
+    file.sync_all().map_err(at)
+}
+
+fn sync_directory(directory: &Path) -> Result<()> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| Error::from_io(error, directory.display().to_string()))
+}
+
+fn remove_leftover(directory: &Path) -> Result<()> {
+    let path = directory.join(COMPACTING_FILE);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::from_io(error, path.display().to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl RawEngine for LmdbEngine {
+    const NAME: &'static str = ENGINE;
+    const CAPABILITIES: Capabilities = Self::capabilities_at_best();
+    const FORMAT: u32 = 1;
+    const SORT_BATCH_FROM: usize = 10_000;
+
+    type Options = LmdbOptions;
+    type View = LmdbView;
+    type Txn<'e> = LmdbTxn<'e>;
+    type Batch<'e> = LmdbTxn<'e>;
+
+    fn open(request: &RawOpen<'_>, options: &LmdbOptions) -> Result<(Self, RawOpened)> {
+        let Location::Directory(directory) = request.location else {
+            return Err(Error::unsupported("memory_location").with_engine(ENGINE));
+        };
+        if options.readers_max == 0 {
+            return Err(Error::invalid("readers_max is 0; it is 1 or more").with_engine(ENGINE));
+        }
+        let config = EnvConfig {
+            directory: directory.to_owned(),
+            access: request.options.access,
+            plan: MapPlan::new(options)?,
+            readers_max: options.readers_max,
+            read_ahead: options.read_ahead,
+            tables: request.tables.to_vec(),
+        };
+        if request.is_writable() {
+            remove_leftover(directory)?;
+        }
+        let lengthened = header::prepare(directory, request.fresh, request.is_writable())?;
+        let (open, freed) = OpenEnv::open(&config, config.plan.initial_bytes)?;
+        let freed = (freed > 0).then(|| format!("{freed} reader slots of dead processes freed"));
+        let recovered: Vec<String> = lengthened.into_iter().chain(freed).collect();
+        let limit_bytes = if open.map_bytes() < config.plan.initial_bytes {
+            open.map_bytes()
+        } else {
+            config.plan.max_bytes.max(open.map_bytes())
+        };
+        let engine = Self {
+            limit_bytes: AtomicU64::new(limit_bytes),
+            held: RwLock::new(Held::Open(Arc::new(open))),
+            config,
+            full_at_bytes: AtomicU64::new(0),
+        };
+        let opened = RawOpened {
+            recovered: (!recovered.is_empty()).then(|| recovered.join("; ")),
+        };
+        Ok((engine, opened))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut all = Self::CAPABILITIES;
+        all.readers_max = self.is_writable().then_some(self.config.readers_max);
+        all
+    }
+
+    fn view(&self) -> Result<LmdbView> {
+        LmdbView::begin(self.open_env()?)
+    }
+
+    fn views(&self, count: usize) -> Result<Vec<LmdbView>> {
+        let open = self.open_env()?;
+        let views = (0..count)
+            .map(|_| LmdbView::begin(Arc::clone(&open)))
+            .collect::<Result<Vec<_>>>()?;
+        if views
+            .windows(2)
+            .any(|pair| pair[0].txn_id() != pair[1].txn_id())
+        {
+            return Err(Error::new(ErrorKind::Conflict).with_engine(ENGINE));
+        }
+        Ok(views)
+    }
+
+    fn begin(&self) -> Result<LmdbTxn<'_>> {
+        if !self.is_writable() {
+            return Err(read_only());
+        }
+        self.grow()?;
+        LmdbTxn::begin(self, self.open_env()?)
+    }
+
+    fn begin_batch(&self) -> Result<LmdbTxn<'_>> {
+        self.begin()
+    }
+
+    fn sync(&self) -> Result<()> {
+        if !self.is_writable() {
+            return Ok(());
+        }
+        let open = self.open_env()?;
+        open.env()
+            .force_sync()
+            .map_err(|error| open.error("sync", error))
+    }
+
+    fn table_bytes(&self, table: TableId) -> Result<Option<Count>> {
+        let open = self.open_env()?;
+        let Some(db) = open.table(table)? else {
+            return Ok(Some(Count::Exact(0)));
+        };
+        let txn = open.begin_read()?;
+        let stat = db
+            .stat(&txn)
+            .map_err(|error| open.error("table_bytes", error))?;
+        Ok(Some(Count::Exact(stat_pages(&stat) * open.page_bytes())))
+    }
+
+    fn space(&self) -> Result<RawSpace> {
+        let open = self.open_env()?;
+        let txn = open.begin_read()?;
+        let mut pages = 2 + stat_pages(&open.env().unnamed_database_stat());
+        for db in open.tables() {
+            let stat = db.stat(&txn).map_err(|error| open.error("space", error))?;
+            pages += stat_pages(&stat);
+        }
+        Ok(RawSpace {
+            memory_bytes: None,
+            free_bytes: Some(open.used_bytes().saturating_sub(pages * open.page_bytes())),
+            limit_bytes: Some(self.limit_bytes()),
+        })
+    }
+
+    fn used_bytes(&self) -> u64 {
+        match &*self.lock() {
+            Held::Open(open) => open.used_bytes(),
+            Held::Lost(_) => 0,
+        }
+    }
+
+    fn compact(&self) -> Result<()> {
+        if !self.is_writable() {
+            return Err(read_only());
+        }
+        let mut held = self.lock_alone();
+        if !wait_until_alone(&held, ALONE_WAIT) {
+            return Err(busy(&held));
+        }
+        let Held::Open(open) = &*held else {
+            return Err(lost("it was lost before"));
+        };
+        remove_leftover(&self.config.directory)?;
+        let compacted = self.config.directory.join(COMPACTING_FILE);
+        if let Err(error) = copy_env(open, &compacted, CompactionOption::Enabled) {
+            remove_leftover(&self.config.directory)?;
+            return Err(error);
+        }
+        let map_bytes = open.map_bytes();
+        self.reopen(&mut held, map_bytes, |directory| {
+            fs::rename(&compacted, directory.join(DATA_FILE))
+                .map_err(|error| Error::from_io(error, compacted.display().to_string()))?;
+            sync_directory(directory)
+        })
+    }
+
+    fn copy_to(&self, target: &Path) -> Result<bool> {
+        let open = self.open_env()?;
+        copy_env(&open, &target.join(DATA_FILE), CompactionOption::Disabled)?;
+        sync_directory(target)?;
+        Ok(true)
+    }
+}
+
+fn stat_pages(stat: &heed::DatabaseStat) -> u64 {
+    (stat.branch_pages + stat.leaf_pages + stat.overflow_pages) as u64
+}

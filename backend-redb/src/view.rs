@@ -1,0 +1,332 @@
+//! Reading: the view, its values, and the cursor that views and write transactions share.
+//!
+//! Invariants: a view opens each table at most once and drops its tables before its core, so that redb never closes under
+//! a live table; a cursor never leaves its range, and after a move that found no row its gap is at the edge it ran into.
+//! Cost: a get is one descent and one count of a cached page; a cursor is placed with one descent and two small
+//! allocations of redb's, a turn costs one more row, a row costs two counts of its page.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::ops::{Bound, Deref};
+use std::sync::Arc;
+
+use redb::{
+    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata,
+    StorageError, Table, TableError,
+};
+use storage_api::{Count, Cursor, Entry, Error, ErrorKind, KeyRange, Reader, Result, TableId};
+
+use crate::Bytes;
+use crate::engine::Core;
+use crate::error::fail;
+
+/// A value pinned in redb's page cache.
+pub struct RedbValue<'a>(AccessGuard<'a, Bytes>);
+
+impl Deref for RedbValue<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.value()
+    }
+}
+
+impl fmt::Debug for RedbValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RedbValue")
+            .field(&self.0.value().len())
+            .finish()
+    }
+}
+
+/// A table that can be read: of a view or of the write transaction.
+pub(crate) trait Readable {
+    fn value(&self, key: &[u8]) -> Result<Option<RedbValue<'_>>>;
+
+    fn rows(&self) -> Result<Count>;
+
+    /// The gap before the first key that the bound admits.
+    fn lower(&self, bound: Bound<&[u8]>) -> Result<Gap<'_>, StorageError>;
+
+    /// The gap behind the last key that the bound admits.
+    fn upper(&self, bound: Bound<&[u8]>) -> Result<Gap<'_>, StorageError>;
+}
+
+/// redb's cursor: a gap between two rows.
+type Gap<'a> = redb::Cursor<'a, Bytes, Bytes>;
+
+macro_rules! readable {
+    ($table:ty) => {
+        impl Readable for $table {
+            fn value(&self, key: &[u8]) -> Result<Option<RedbValue<'_>>> {
+                match ReadableTable::get(self, key) {
+                    Ok(value) => Ok(value.map(RedbValue)),
+                    Err(error) => Err(fail(error)),
+                }
+            }
+
+            fn rows(&self) -> Result<Count> {
+                ReadableTableMetadata::len(self)
+                    .map(Count::Exact)
+                    .map_err(fail)
+            }
+
+            fn lower(&self, bound: Bound<&[u8]>) -> Result<Gap<'_>, StorageError> {
+                ReadableTable::lower_bound(self, bound)
+            }
+
+            fn upper(&self, bound: Bound<&[u8]>) -> Result<Gap<'_>, StorageError> {
+                ReadableTable::upper_bound(self, bound)
+            }
+        }
+    };
+}
+
+readable!(ReadOnlyTable<Bytes, Bytes>);
+readable!(Table<'_, Bytes, Bytes>);
+
+type ViewTable = Box<ReadOnlyTable<Bytes, Bytes>>;
+
+/// A view of one commit. It keeps the database open.
+pub struct RedbView {
+    tables: Box<[OnceCell<Option<ViewTable>>]>,
+    /// Shared by views that were begun together.
+    txn: Arc<ReadTransaction>,
+    core: Arc<Core>,
+}
+
+impl fmt::Debug for RedbView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbView")
+            .field("core", &self.core)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RedbView {
+    pub(crate) fn new(txn: Arc<ReadTransaction>, core: Arc<Core>) -> Self {
+        let tables = (0..core.table_slots()).map(|_| OnceCell::new()).collect();
+        Self { tables, txn, core }
+    }
+
+    /// The table, opened at its first use; `None` when there is none in a store that is open for reading.
+    fn table(&self, table: TableId) -> Result<Option<&ReadOnlyTable<Bytes, Bytes>>> {
+        let Some(slot) = self.tables.get(table.index()) else {
+            return Err(unknown(table));
+        };
+        if slot.get().is_none() {
+            let opened = self.open(table)?;
+            return Ok(slot.get_or_init(|| opened).as_deref());
+        }
+        Ok(slot.get().and_then(|opened| opened.as_deref()))
+    }
+
+    #[cold]
+    fn open(&self, table: TableId) -> Result<Option<ViewTable>> {
+        match self.txn.open_table(self.core.definition(table)?) {
+            Ok(opened) => Ok(Some(Box::new(opened))),
+            Err(TableError::TableDoesNotExist(_)) if self.core.reads_missing_as_empty() => Ok(None),
+            Err(error) => Err(fail(error)),
+        }
+    }
+}
+
+#[cold]
+pub(crate) fn unknown(table: TableId) -> Error {
+    Error::new(ErrorKind::UnknownTable {
+        table: table.to_string(),
+    })
+}
+
+impl Reader for RedbView {
+    type Value<'a> = RedbValue<'a>;
+    type Cursor<'a> = RedbCursor<'a>;
+
+    fn get(&self, table: TableId, key: &[u8]) -> Result<Option<RedbValue<'_>>> {
+        match self.table(table)? {
+            Some(table) => table.value(key),
+            None => Ok(None),
+        }
+    }
+
+    fn cursor(&self, table: TableId, range: KeyRange) -> Result<RedbCursor<'_>> {
+        let table = self.table(table)?.map(|table| table as &dyn Readable);
+        Ok(RedbCursor::new(table, range))
+    }
+
+    fn count(&self, table: TableId) -> Result<Count> {
+        self.table(table)?
+            .map_or(Ok(Count::Exact(0)), Readable::rows)
+    }
+}
+
+/// On which side of the row that the cursor stands on its gap is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// It was reached by a backward move.
+    Before,
+    /// It was reached by a forward move.
+    Behind,
+}
+
+type Row<'a> = (AccessGuard<'a, Bytes>, AccessGuard<'a, Bytes>);
+
+/// A cursor over a range of a table, from a gap between rows to standing on one.
+pub struct RedbCursor<'a> {
+    /// `None` for a table that is not there: an empty one.
+    table: Option<&'a dyn Readable>,
+    range: KeyRange,
+    /// `None` until the first move.
+    gap: Option<Gap<'a>>,
+    /// The row it stands on; holds its page in the cache.
+    row: Option<Row<'a>>,
+    /// Means something while there is a row.
+    side: Side,
+}
+
+impl fmt::Debug for RedbCursor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbCursor")
+            .field("range", &self.range)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> RedbCursor<'a> {
+    pub(crate) fn new(table: Option<&'a dyn Readable>, range: KeyRange) -> Self {
+        Self {
+            table,
+            range,
+            gap: None,
+            row: None,
+            side: Side::Behind,
+        }
+    }
+
+    fn entry(&self) -> Option<Entry<'_>> {
+        self.row.as_ref().map(|(key, value)| Entry {
+            key: key.value(),
+            value: value.value(),
+        })
+    }
+
+    fn place_at_start(&mut self) -> Result<()> {
+        self.row = None;
+        if let Some(table) = self.table {
+            let start = self.range.start();
+            let bound = if start.is_empty() {
+                Bound::Unbounded
+            } else {
+                Bound::Included(start)
+            };
+            self.gap = Some(table.lower(bound).map_err(fail)?);
+        }
+        Ok(())
+    }
+
+    fn place_at_end(&mut self) -> Result<()> {
+        self.row = None;
+        if let Some(table) = self.table {
+            let bound = self.range.end().map_or(Bound::Unbounded, Bound::Excluded);
+            self.gap = Some(table.upper(bound).map_err(fail)?);
+        }
+        Ok(())
+    }
+
+    /// Steps over the next row inside the range and stands on it; at the edge, the gap stays before the edge.
+    fn step(&mut self) -> Result<Option<Entry<'_>>> {
+        let Some(gap) = &mut self.gap else {
+            return Ok(None);
+        };
+        let turned = self.row.take().is_some() && self.side == Side::Before;
+        if turned {
+            gap.next().map_err(fail)?;
+        }
+        match gap.next().map_err(fail)? {
+            Some(row) if self.range.is_below_end(row.0.value()) => {
+                self.row = Some(row);
+                self.side = Side::Behind;
+            }
+            Some(_) => {
+                gap.prev().map_err(fail)?;
+            }
+            None => {}
+        }
+        Ok(self.entry())
+    }
+
+    /// [`RedbCursor::step`] the other way.
+    fn step_back(&mut self) -> Result<Option<Entry<'_>>> {
+        let Some(gap) = &mut self.gap else {
+            return Ok(None);
+        };
+        let turned = self.row.take().is_some() && self.side == Side::Behind;
+        if turned {
+            gap.prev().map_err(fail)?;
+        }
+        match gap.prev().map_err(fail)? {
+            Some(row) if row.0.value() >= self.range.start() => {
+                self.row = Some(row);
+                self.side = Side::Before;
+            }
+            Some(_) => {
+                gap.next().map_err(fail)?;
+            }
+            None => {}
+        }
+        Ok(self.entry())
+    }
+}
+
+impl Cursor for RedbCursor<'_> {
+    fn first(&mut self) -> Result<Option<Entry<'_>>> {
+        self.place_at_start()?;
+        self.step()
+    }
+
+    fn last(&mut self) -> Result<Option<Entry<'_>>> {
+        self.place_at_end()?;
+        self.step_back()
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        if key <= self.range.start() {
+            return self.first();
+        }
+        if !self.range.is_below_end(key) {
+            self.place_at_end()?;
+            return Ok(None);
+        }
+        self.row = None;
+        if let Some(table) = self.table {
+            self.gap = Some(table.lower(Bound::Included(key)).map_err(fail)?);
+        }
+        self.step()
+    }
+
+    fn seek_back(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        if !self.range.is_below_end(key) {
+            return self.last();
+        }
+        if key < self.range.start() {
+            self.place_at_start()?;
+            return Ok(None);
+        }
+        self.row = None;
+        if let Some(table) = self.table {
+            self.gap = Some(table.upper(Bound::Included(key)).map_err(fail)?);
+        }
+        self.step_back()
+    }
+
+    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+        if self.gap.is_none() {
+            self.place_at_start()?;
+        }
+        self.step()
+    }
+
+    fn prev(&mut self) -> Result<Option<Entry<'_>>> {
+        self.step_back()
+    }
+}
