@@ -457,7 +457,7 @@ fn for_each_sorted<'b>(
     for op in batch.ops() {
         match op {
             BatchOp::Put { table, key, .. } | BatchOp::Delete { table, key } => {
-                run.push((table, key, op))
+                run.push((table, key, op));
             }
             BatchOp::DeleteRange { .. } => {
                 flush_sorted(&mut run, write)?;

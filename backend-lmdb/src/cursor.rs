@@ -144,12 +144,12 @@ impl<'a> LmdbCursor<'a> {
         self.backward_on(row)
     }
 
-    fn to_first(&mut self) -> Result<Option<Entry<'a>>> {
+    fn move_first(&mut self) -> Result<Option<Entry<'a>>> {
         let range = self.range.clone();
         self.forward_from(included(range.start()))
     }
 
-    fn to_last(&mut self) -> Result<Option<Entry<'a>>> {
+    fn move_last(&mut self) -> Result<Option<Entry<'a>>> {
         let range = self.range.clone();
         self.backward_from(range.end().map_or(Bound::Unbounded, Bound::Excluded))
     }
@@ -166,16 +166,16 @@ fn included(key: &[u8]) -> Bound<&[u8]> {
 
 impl Cursor for LmdbCursor<'_> {
     fn first(&mut self) -> Result<Option<Entry<'_>>> {
-        self.to_first()
+        self.move_first()
     }
 
     fn last(&mut self) -> Result<Option<Entry<'_>>> {
-        self.to_last()
+        self.move_last()
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
         if key <= self.range.start() {
-            self.to_first()
+            self.move_first()
         } else if self.range.is_below_end(key) {
             self.forward_from(Bound::Included(key))
         } else {
@@ -185,7 +185,7 @@ impl Cursor for LmdbCursor<'_> {
 
     fn seek_back(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
         if !self.range.is_below_end(key) {
-            self.to_last()
+            self.move_last()
         } else if key < self.range.start() || key.is_empty() {
             Ok(self.stop(Place::Before))
         } else {
@@ -200,7 +200,7 @@ impl Cursor for LmdbCursor<'_> {
             return self.forward_on(row);
         }
         match self.place {
-            Place::Before => self.to_first(),
+            Place::Before => self.move_first(),
             Place::On(key) => self.forward_from(Bound::Excluded(key)),
             Place::After => Ok(None),
         }
@@ -215,7 +215,7 @@ impl Cursor for LmdbCursor<'_> {
         match self.place {
             Place::Before => Ok(None),
             Place::On(key) => self.backward_from(Bound::Excluded(key)),
-            Place::After => self.to_last(),
+            Place::After => self.move_last(),
         }
     }
 }

@@ -24,7 +24,7 @@ use heed::{
 };
 use storage_api::{Access, AccessHint, Error, ErrorKind, Result, TableId};
 
-use crate::error::{Blame, DATA_FILE, ENGINE};
+use crate::error::{Blame, DATA_FILE, ENGINE, is_disk_full};
 use crate::options::{MAP_BYTES_MIN, MapPlan, ReadAhead};
 
 /// A table of bytes, as a handle that is valid while its environment is open.
@@ -209,7 +209,18 @@ impl OpenEnv {
     /// The error of this operation.
     #[cold]
     pub(crate) fn error(&self, operation: &'static str, source: heed::Error) -> Error {
+        if self.is_disk_full(&source) {
+            return Error::new(ErrorKind::DiskFull)
+                .with_source(source)
+                .with_engine(ENGINE)
+                .with_operation(operation);
+        }
         self.blame.error(operation, source)
+    }
+
+    /// Whether the device of the data file had no room.
+    pub(crate) fn is_disk_full(&self, source: &heed::Error) -> bool {
+        is_disk_full(source, &self.file)
     }
 
     /// The map, in bytes.

@@ -4,6 +4,7 @@
 //! on (full, too many readers, corruption, disk full) is never left as a plain engine error. The integration tests provoke
 //! each row that can be provoked.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use heed::MdbError;
@@ -14,6 +15,9 @@ pub(crate) const ENGINE: &str = "lmdb";
 
 /// The data file's name inside the engine's directory.
 pub(crate) const DATA_FILE: &str = "data.mdb";
+
+/// A device with less room than this, in bytes, is full: what is left is less than one write of LMDB.
+const FULL_BELOW_BYTES: u64 = 256 << 10;
 
 /// What an error message needs to know about the environment it happened in.
 #[derive(Clone, Debug)]
@@ -116,17 +120,24 @@ pub(crate) fn is_before_writing(source: &heed::Error) -> bool {
     )
 }
 
-/// Whether the device had no room.
-pub(crate) fn is_disk_full(source: &heed::Error) -> bool {
+/// Whether the device of this file had no room. LMDB reports a write that was cut short as `EIO`, whatever cut it, so that
+/// error counts as a full device when the device has next to nothing left.
+pub(crate) fn is_disk_full(source: &heed::Error, file: &File) -> bool {
     use std::io::ErrorKind as Io;
-    matches!(
-        source,
-        heed::Error::Io(error)
-            if matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge)
-    )
+    const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+    let heed::Error::Io(error) = source else {
+        return false;
+    };
+    match error.kind() {
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => true,
+        _ if error.raw_os_error() == Some(EIO) => rustix::fs::fstatvfs(file)
+            .is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < FULL_BELOW_BYTES),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::io;
 
@@ -168,7 +179,10 @@ mod tests {
             assert!(blame.error("get", heed::Error::Mdb(code)).is_corruption());
         }
         let full = heed::Error::Io(io::Error::from(io::ErrorKind::StorageFull));
-        assert!(is_disk_full(&full));
+        let file = tempfile::tempfile().unwrap();
+        assert!(is_disk_full(&full, &file));
+        let failed = io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
+        assert!(!is_disk_full(&heed::Error::Io(failed), &file));
         assert_eq!(blame.error("commit", full).kind(), &ErrorKind::DiskFull);
         let panicked = blame.error("begin", heed::Error::Mdb(MdbError::Panic));
         assert!(panicked.needs_reopen());

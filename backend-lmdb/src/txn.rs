@@ -17,7 +17,7 @@ use storage_api::{Count, Durability, Error, ErrorKind, KeyRange, Reader, Result,
 use crate::cursor::LmdbCursor;
 use crate::engine::LmdbEngine;
 use crate::env::{Db, OpenEnv};
-use crate::error::{ENGINE, is_before_writing, is_disk_full, is_map_full};
+use crate::error::{ENGINE, is_before_writing, is_map_full};
 use crate::view;
 
 /// heed's transaction until it is committed.
@@ -222,7 +222,7 @@ impl LmdbTxn<'_> {
     fn is_known_aborted(&self, source: &heed::Error) -> bool {
         let open = self.open();
         is_before_writing(source)
-            || (is_disk_full(source)
+            || (open.is_disk_full(source)
                 && open.env().info().last_txn_id < self.id
                 && open.begin_read().is_ok())
     }

@@ -183,9 +183,16 @@ impl Round {
         let misses = (0..READS_PER_ROUND).map(|_| fresh(rng)).collect();
         let mut batches = || {
             let mut key = |at| if at % 2 == 0 { pick(rng) } else { fresh(rng) };
-            (0..BATCHES_PER_ROUND).map(|_| (0..BATCH_LEN).map(&mut key).collect()).collect()
+            (0..BATCHES_PER_ROUND)
+                .map(|_| (0..BATCH_LEN).map(&mut key).collect())
+                .collect()
         };
-        Self { hits, misses, batches: batches(), snapshot_batches: batches() }
+        Self {
+            hits,
+            misses,
+            batches: batches(),
+            snapshot_batches: batches(),
+        }
     }
 }
 
@@ -210,13 +217,19 @@ fn nanos_per<T>(operations: usize, work: impl FnOnce() -> T) -> f64 {
 
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<usize>().ok());
     pages.unwrap_or(0) * 4096
 }
 
 impl<M: Map> Subject<M> {
     fn new() -> Self {
-        Self { map: M::default(), samples: Default::default() }
+        Self {
+            map: M::default(),
+            samples: Default::default(),
+        }
     }
 
     fn put_all(&mut self, keys: &[Key], value: &mut [u8]) {
@@ -239,7 +252,10 @@ impl<M: Map> Contender for Subject<M> {
 
     fn round(&mut self, round: &Round, value: &mut [u8]) {
         let sum = |map: &M, keys: &[Key]| -> usize {
-            keys.iter().filter_map(|key| map.get(key)).map(|value| usize::from(value[0])).sum()
+            keys.iter()
+                .filter_map(|key| map.get(key))
+                .map(|value| usize::from(value[0]))
+                .sum()
         };
         let nanos = nanos_per(round.hits.len(), || sum(&self.map, &round.hits));
         self.samples[1].push(nanos);
@@ -249,12 +265,18 @@ impl<M: Map> Contender for Subject<M> {
         self.samples[3].push(nanos);
         let starts = &round.hits[..RANGES_PER_ROUND];
         let nanos = nanos_per(starts.len(), || {
-            starts.iter().map(|start| self.map.range(start, 10)).sum::<usize>()
+            starts
+                .iter()
+                .map(|start| self.map.range(start, 10))
+                .sum::<usize>()
         });
         self.samples[4].push(nanos);
         let writes = BATCHES_PER_ROUND * BATCH_LEN;
         let nanos = nanos_per(writes, || {
-            round.batches.iter().for_each(|batch| self.put_all(batch, value));
+            round
+                .batches
+                .iter()
+                .for_each(|batch| self.put_all(batch, value));
         });
         self.samples[5].push(nanos);
         let mut kept = VecDeque::new();
@@ -270,7 +292,9 @@ impl<M: Map> Contender for Subject<M> {
         self.samples[6].push(nanos);
         drop(kept);
         if self.map.snapshot().is_some() {
-            let nanos = nanos_per(CLONES, || (0..CLONES).for_each(|_| drop(self.map.snapshot())));
+            let nanos = nanos_per(CLONES, || {
+                (0..CLONES).for_each(|_| drop(self.map.snapshot()))
+            });
             self.samples[7].push(nanos);
         }
     }
@@ -287,7 +311,10 @@ impl<M: Map> Contender for Subject<M> {
 fn print_table(columns: &[(&str, [Option<f64>; MEASURES.len()])]) {
     print!("{:<34}", "ns, median");
     columns.iter().for_each(|(name, _)| print!("{name:>16}"));
-    println!("{:>12}{:>12}{:>12}", "/ BTreeMap", "/ imbl Box", "/ imbl Arc");
+    println!(
+        "{:>12}{:>12}{:>12}",
+        "/ BTreeMap", "/ imbl Box", "/ imbl Arc"
+    );
     for (index, measure) in MEASURES.iter().enumerate() {
         print!("{measure:<34}");
         for (_, medians) in columns {
@@ -308,7 +335,9 @@ fn print_table(columns: &[(&str, [Option<f64>; MEASURES.len()])]) {
 }
 
 fn main() {
-    let numbers: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    let numbers: Vec<usize> = std::env::args()
+        .filter_map(|word| word.parse().ok())
+        .collect();
     let entries = numbers.first().copied().unwrap_or(1_000_000);
     let rounds = numbers.get(1).copied().unwrap_or(7);
     println!("{entries} entries, {rounds} rounds, {KEY_LEN} byte keys, {VALUE_LEN} byte values");
@@ -318,16 +347,31 @@ fn main() {
     rng.fill_bytes(&mut value);
     let mut subjects: [(&str, Box<dyn Contender>); 4] = [
         ("tree", Box::new(Subject::<Tree>::new())),
-        ("BTreeMap", Box::new(Subject::<BTreeMap<Box<[u8]>, Box<[u8]>>>::new())),
-        ("imbl Box/Arc", Box::new(Subject::<imbl::OrdMap<Box<[u8]>, Arc<[u8]>>>::new())),
-        ("imbl Arc/Arc", Box::new(Subject::<imbl::OrdMap<Arc<[u8]>, Arc<[u8]>>>::new())),
+        (
+            "BTreeMap",
+            Box::new(Subject::<BTreeMap<Box<[u8]>, Box<[u8]>>>::new()),
+        ),
+        (
+            "imbl Box/Arc",
+            Box::new(Subject::<imbl::OrdMap<Box<[u8]>, Arc<[u8]>>>::new()),
+        ),
+        (
+            "imbl Arc/Arc",
+            Box::new(Subject::<imbl::OrdMap<Arc<[u8]>, Arc<[u8]>>>::new()),
+        ),
     ];
-    subjects.iter_mut().for_each(|(_, subject)| subject.load(&keys, &value));
+    subjects
+        .iter_mut()
+        .for_each(|(_, subject)| subject.load(&keys, &value));
     for _ in 0..rounds {
         let round = Round::new(&mut rng, &keys);
-        subjects.iter_mut().for_each(|(_, subject)| subject.round(&round, &mut value));
+        subjects
+            .iter_mut()
+            .for_each(|(_, subject)| subject.round(&round, &mut value));
     }
-    let columns = subjects.each_mut().map(|(name, subject)| (*name, subject.medians()));
+    let columns = subjects
+        .each_mut()
+        .map(|(name, subject)| (*name, subject.medians()));
     print_table(&columns);
     println!("The column of BTreeMap beside snapshots is its plain batch: it has no cheap clone.");
 }

@@ -96,12 +96,12 @@ impl<'t> MemCursor<'t> {
         }
     }
 
-    fn to_first(&mut self) -> Option<Entry<'t>> {
+    fn reach_first(&mut self) -> Option<Entry<'t>> {
         let row = self.inner.seek(self.range.start());
         self.upwards(row)
     }
 
-    fn to_last(&mut self) -> Option<Entry<'t>> {
+    fn reach_last(&mut self) -> Option<Entry<'t>> {
         let row = match self.range.end() {
             None => self.inner.last(),
             Some(end) => match self.inner.seek_back(end) {
@@ -115,16 +115,16 @@ impl<'t> MemCursor<'t> {
 
 impl Cursor for MemCursor<'_> {
     fn first(&mut self) -> Result<Option<Entry<'_>>> {
-        Ok(self.to_first())
+        Ok(self.reach_first())
     }
 
     fn last(&mut self) -> Result<Option<Entry<'_>>> {
-        Ok(self.to_last())
+        Ok(self.reach_last())
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
         if key <= self.range.start() {
-            return Ok(self.to_first());
+            return Ok(self.reach_first());
         }
         let row = self.inner.seek(key);
         Ok(self.upwards(row))
@@ -132,7 +132,7 @@ impl Cursor for MemCursor<'_> {
 
     fn seek_back(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
         if !self.range.is_below_end(key) {
-            return Ok(self.to_last());
+            return Ok(self.reach_last());
         }
         let row = self.inner.seek_back(key);
         Ok(self.downwards(row))
@@ -145,7 +145,7 @@ impl Cursor for MemCursor<'_> {
                 let row = self.inner.next();
                 self.upwards(row)
             }
-            Place::Before => self.to_first(),
+            Place::Before => self.reach_first(),
             Place::Behind => None,
         })
     }
@@ -158,7 +158,7 @@ impl Cursor for MemCursor<'_> {
                 self.downwards(row)
             }
             Place::Before => None,
-            Place::Behind => self.to_last(),
+            Place::Behind => self.reach_last(),
         })
     }
 }

@@ -208,10 +208,34 @@ impl Core {
             let table: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new(name);
             drop(txn.open_table(table).map_err(fail)?);
         }
-        self.commit(txn, Durability::Durable)
-            .map_err(|failure| match failure {
-                CommitFailure::Aborted(error) | CommitFailure::Unknown(error) => error,
-            })
+        self.commit_durably(txn).map_err(into_error)
+    }
+}
+
+/// redb closes when its database drops: it commits, syncs and writes its header, and may panic on damaged pages.
+impl Drop for Core {
+    fn drop(&mut self) {
+        let database = self
+            .database
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+            tracing::warn!(place = self.place, "redb panicked while closing");
+        }
+    }
+}
+
+fn commit_failure(error: CommitError) -> CommitFailure {
+    match error {
+        CommitError::TransactionPoisoned => CommitFailure::Aborted(fail(error)),
+        error => CommitFailure::Unknown(fail(error)),
+    }
+}
+
+fn into_error(failure: CommitFailure) -> Error {
+    match failure {
+        CommitFailure::Aborted(error) | CommitFailure::Unknown(error) => error,
     }
 }
 
@@ -369,18 +393,16 @@ impl RawEngine for RedbEngine {
         if self.core.access == Access::ReadOnly {
             return Err(Error::new(ErrorKind::ReadOnly));
         }
-        self.core
+        let mut database = self
+            .core
             .database
             .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .compact()
-            .map_err(fail)?;
-        self.core.volatile.store(false, Ordering::Relaxed);
-        if self.core.persistent {
-            self.core.commit_nothing()
-        } else {
-            Ok(())
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = &mut *database {
+            database.compact().map_err(fail)?;
         }
+        drop(database);
+        self.core.commit_nothing()
     }
 
     fn check(&self) -> Result<Option<RawCheck>> {

@@ -87,13 +87,16 @@ impl Medium {
                 )
             }
         };
-        Ok((
-            Arc::new(Self {
-                backend,
-                used_bytes: AtomicU64::new(used_bytes),
-            }),
-            place,
-        ))
+        let medium = Self {
+            backend,
+            used_bytes: AtomicU64::new(used_bytes),
+            measure: if path.is_some() {
+                Measure::Written
+            } else {
+                Measure::Length
+            },
+        };
+        Ok((Arc::new(medium), place))
     }
 
     /// Length in bytes.

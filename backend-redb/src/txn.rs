@@ -121,7 +121,8 @@ impl<'e> RedbTxn<'e> {
         change: impl FnOnce(&mut Table<'_, Bytes, Bytes>) -> Result<R>,
     ) -> Result<R> {
         let core = self.core;
-        self.cell
+        self.open
+            .get_mut()?
             .with_dependent_mut(|txn, tables| change(open_mut(txn, tables, core, table)?))
     }
 
@@ -150,7 +151,8 @@ impl Reader for RedbTxn<'_> {
         Self: 'a;
 
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<RedbValue<'_>>> {
-        self.cell
+        self.open
+            .get()?
             .with_dependent(|txn, tables| open(txn, tables, self.core, table)?.value(key))
     }
 
@@ -162,7 +164,8 @@ impl Reader for RedbTxn<'_> {
     }
 
     fn count(&self, table: TableId) -> Result<Count> {
-        self.cell
+        self.open
+            .get()?
             .with_dependent(|txn, tables| open(txn, tables, self.core, table)?.rows())
     }
 }

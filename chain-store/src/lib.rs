@@ -1,2 +1,37 @@
-//! Placeholder head while the workspace is laid out.
+//! The facade: one store of any engine, chosen by URL, and what is built on it.
+//!
+//! # Starting points
+//! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path; [`Opener`] with options;
+//! [`BitcoinImport`] imports a chain; [`ContentDigest`] compares stores; [`verify`] checks one in a child process.
+//! The contract itself, with every trait, is in [`storage_api`], which is re-exported here.
+//!
+//! # Features
+//! | feature | adds | needs |
+//! |---|---|---|
+//! | (none) | engine `mem` | nothing |
+//! | `redb` (default) | engine `redb` | nothing |
+//! | `lmdb` (default) | engine `lmdb` | a C compiler |
+//! | `rocks` | engine `rocks` | a C++ compiler and libclang |
 #![forbid(unsafe_code)]
+
+mod any;
+pub mod bitcoin;
+mod digest;
+mod import;
+mod stat;
+pub mod verify;
+
+pub use any::{
+    AnyCursor, AnyReadTxn, AnyStore, AnyValue, AnyWriteCursor, AnyWriteTxn, AnyWriteValue,
+    EngineName, EngineOptions, Opener, StoreUrl,
+};
+pub use digest::ContentDigest;
+pub use import::{
+    BitcoinImport, BitcoinSummary, BlockPlace, Coverage, ImportError, ImportReport, UnspentSet,
+};
+pub use stat::{BitcoinStat, BlocksStat, HashOrder, StoreStat, TableStat};
+pub use storage_api;
+
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+struct ReadmeExamples;

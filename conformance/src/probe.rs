@@ -15,22 +15,22 @@ use storage_api::{
 };
 
 /// A row as an owned copy.
-pub type Row = (Vec<u8>, Vec<u8>);
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
 /// A store under test.
-pub type Store = Box<dyn StoreProbe>;
+pub(crate) type Store = Box<dyn StoreProbe>;
 
 /// A view of a store under test.
-pub type View = Box<dyn ViewProbe>;
+pub(crate) type View = Box<dyn ViewProbe>;
 
 /// A write transaction of a store under test.
-pub type Txn<'s> = Box<dyn TxnProbe + 's>;
+pub(crate) type Txn<'s> = Box<dyn TxnProbe + 's>;
 
 /// What [`ReadProbe::hold`] hands its values to.
 pub(crate) type HoldSink<'s> = &'s mut dyn FnMut(&[Option<&[u8]>]);
 
 /// [`Reader`] and [`ReaderExt`].
-pub trait ReadProbe {
+pub(crate) trait ReadProbe {
     /// A copy of the value.
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Vec<u8>>>;
     /// [`Reader::contains`].
@@ -120,7 +120,7 @@ impl<R: Reader> ReadProbe for R {
 }
 
 /// [`ReadTxn`].
-pub trait ViewProbe: ReadProbe + Send {
+pub(crate) trait ViewProbe: ReadProbe + Send {
     /// [`ReadTxn::commit_seq`].
     fn commit_seq(&self) -> Result<CommitSeq>;
 }
@@ -132,7 +132,7 @@ impl<R: ReadTxn> ViewProbe for R {
 }
 
 /// [`WriteTxn`].
-pub trait TxnProbe: ReadProbe + Writer {
+pub(crate) trait TxnProbe: ReadProbe + Writer {
     /// [`WriteTxn::savepoint`].
     fn savepoint(&mut self) -> Result<Savepoint>;
     /// [`WriteTxn::rollback_to`].
@@ -171,7 +171,7 @@ impl<T: WriteTxn> TxnProbe for T {
 pub(crate) type Change<'c> = &'c mut dyn FnMut(&mut dyn TxnProbe) -> Result<()>;
 
 /// [`KvStore`] and [`KvStoreExt`].
-pub trait StoreProbe: Send + Sync {
+pub(crate) trait StoreProbe: Send + Sync {
     /// [`KvStore::engine_name`].
     fn engine_name(&self) -> &str;
     /// [`KvStore::capabilities`].

@@ -1,20 +1,22 @@
 //! A folder of results that are expensive to make and outlive a clone.
 //!
 //! An entry is a folder that holds one file. It appears whole, by a rename after its file is on
-//! disk, or not at all: whatever interrupts the making leaves only the scratch folder, which the
-//! next maker removes. One process makes at a time; the others wait and then find the entry.
+//! disk, or not at all: whatever interrupts the making leaves only a scratch folder, which the next
+//! maker removes. One process makes at a time; the others wait and then find the entry.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::{Context as _, Result};
 
 /// The file that the one who makes an entry holds locked; the lock ends with its process.
 const LOCK: &str = "lock";
 
-/// Where entries are made.
-const SCRATCH: &str = "scratch";
+/// How the names of the folders begin in which entries are made. Each process has its own, because
+/// a compiler that outlives the process that started it would write into the next one's.
+const SCRATCH: &str = "scratch-";
 
 /// Such a folder; created when the first entry is made.
 #[derive(Debug)]
@@ -46,13 +48,29 @@ impl Cache {
         if entry.join(file).is_file() {
             return Ok(entry);
         }
-        let scratch = self.dir.join(SCRATCH);
+        self.remove_leftovers();
+        let scratch = self.dir.join(format!("{SCRATCH}{}", process::id()));
         remove(&scratch)?;
         create(&scratch)?;
         let made = make(&scratch).and_then(|made| publish(&made, &scratch, &entry, file));
         let removed = remove(&scratch);
         made.and(removed)?;
         Ok(entry)
+    }
+
+    /// Removes what interrupted processes left; what cannot be removed yet is left to the next.
+    fn remove_leftovers(&self) {
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if !entry.file_name().to_string_lossy().starts_with(SCRATCH) {
+                continue;
+            }
+            if let Err(error) = remove(&entry.path()) {
+                eprintln!("note: {error:#}");
+            }
+        }
     }
 
     fn lock(&self) -> Result<File> {
@@ -155,9 +173,11 @@ mod tests {
     #[test]
     fn what_an_interrupted_process_left_is_not_used() {
         let home = tempfile::tempdir().unwrap();
-        let left = home.path().join(SCRATCH).join("entry");
-        fs::create_dir_all(&left).unwrap();
-        fs::write(left.join("file"), "half").unwrap();
+        let lefts = [process::id(), 1].map(|id| home.path().join(format!("{SCRATCH}{id}/entry")));
+        for left in lefts {
+            fs::create_dir_all(&left).unwrap();
+            fs::write(left.join("file"), "half").unwrap();
+        }
         let cache = Cache::new(home.path().to_owned());
         let look = |scratch: &Path| {
             assert_eq!(names(scratch), Vec::<String>::new());
@@ -165,6 +185,7 @@ mod tests {
         };
         let entry = cache.entry("key", "file", look).unwrap();
         assert_eq!(fs::read_to_string(entry.join("file")).unwrap(), "content");
+        assert_eq!(names(home.path()), ["key", "lock"]);
     }
 
     #[test]

@@ -251,7 +251,7 @@ impl Suite {
         let mut cargo = self.cargo("clippy");
         cargo
             .args(self.selection())
-            .arg("--all-targets")
+            .args(["--all-targets", "--keep-going"])
             .args(["--", "-D", "warnings"]);
         host::run(&mut cargo)?;
         if !self.has_rocks {

@@ -16,9 +16,9 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Totals;
 use super::heads::{self, PAD};
 use super::leaf::{ALLOCATION_OVERHEAD_BYTES, Leaf};
-use super::Totals;
 
 /// Most children of a branch.
 pub(super) const BRANCH_CAPACITY: usize = 16;
@@ -155,7 +155,10 @@ impl Branch {
     #[inline]
     pub(super) fn totals(&self) -> Totals {
         let own = size_of::<Self>() + 2 * ALLOCATION_OVERHEAD_BYTES + self.separators.heap_bytes();
-        Totals { heap_bytes: self.below.heap_bytes + own, ..self.below }
+        Totals {
+            heap_bytes: self.below.heap_bytes + own,
+            ..self.below
+        }
     }
 
     /// The child at `index`, if there is one.
@@ -187,8 +190,10 @@ impl Branch {
             }
         }
         let wanted = heads::head(key, skip);
-        let Range { start: mut low, end: mut high } =
-            heads::equal_heads(&self.heads[..count], wanted);
+        let Range {
+            start: mut low,
+            end: mut high,
+        } = heads::equal_heads(&self.heads[..count], wanted);
         while low < high {
             let middle = low.midpoint(high);
             if self.separator(middle) <= key {
@@ -282,7 +287,11 @@ impl Branch {
         self.len -= range.len() as u32;
         // A dropped child takes the separator before it along; the first ones take those behind.
         let cut = range.start.saturating_sub(1)..range.end.saturating_sub(1);
-        let cut = if range.start == 0 { 0..range.end.min(len - 1) } else { cut };
+        let cut = if range.start == 0 {
+            0..range.end.min(len - 1)
+        } else {
+            cut
+        };
         let mut separators = Separators::default();
         separators.extend(&self.separators, 0..cut.start);
         separators.extend(&self.separators, cut.end..len - 1);
@@ -365,10 +374,16 @@ impl Branch {
         self.children().for_each(|child| below += child.totals());
         assert_eq!(below, self.below);
         let separators: Vec<&[u8]> = (0..count).map(|index| self.separator(index)).collect();
-        assert!(separators.is_sorted_by(|left, right| left < right), "separator order");
+        assert!(
+            separators.is_sorted_by(|left, right| left < right),
+            "separator order"
+        );
         for (index, separator) in separators.iter().enumerate() {
             assert!(separator.starts_with(&separators[0][..self.skip as usize]));
-            assert_eq!(self.heads[index], heads::head(separator, self.skip as usize));
+            assert_eq!(
+                self.heads[index],
+                heads::head(separator, self.skip as usize)
+            );
             assert_eq!(self.route(separator), index + 1);
         }
         assert!(self.heads[count..].iter().all(|head| *head == PAD));

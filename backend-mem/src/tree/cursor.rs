@@ -83,7 +83,11 @@ pub struct Cursor<'t> {
 
 impl<'t> Cursor<'t> {
     pub(super) fn new(root: Option<&'t Node>) -> Self {
-        Self { root, path: Path::default(), place: Place::BeforeFirst }
+        Self {
+            root,
+            path: Path::default(),
+            place: Place::BeforeFirst,
+        }
     }
 
     /// The entry under the cursor, if it stands on one.
@@ -135,7 +139,10 @@ impl<'t> Cursor<'t> {
     }
 
     /// Moves one entry on; from before the first to the first.
-    #[expect(clippy::should_implement_trait, reason = "a cursor moves both ways and never fuses")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a cursor moves both ways and never fuses"
+    )]
     #[inline]
     pub fn next(&mut self) -> Row<'t> {
         match self.place {
@@ -211,7 +218,10 @@ impl<'t> Cursor<'t> {
     fn next_leaf(&mut self) -> Row<'t> {
         while let Some(Step { branch, child }) = self.path.pop() {
             if let Some(node) = branch.child(child + 1) {
-                self.path.push(Step { branch, child: child + 1 });
+                self.path.push(Step {
+                    branch,
+                    child: child + 1,
+                });
                 return self.descend(Some(node), End::First);
             }
         }
@@ -221,7 +231,10 @@ impl<'t> Cursor<'t> {
     fn prev_leaf(&mut self) -> Row<'t> {
         while let Some(Step { branch, child }) = self.path.pop() {
             if let Some(before) = child.checked_sub(1) {
-                self.path.push(Step { branch, child: before });
+                self.path.push(Step {
+                    branch,
+                    child: before,
+                });
                 return self.descend(branch.child(before), End::Last);
             }
         }

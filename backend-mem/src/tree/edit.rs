@@ -43,7 +43,9 @@ pub(super) fn insert(node: &mut Node, key: &[u8], value: &[u8], edge: Edge) -> I
         Node::Branch(branch) => {
             // Routing reads the node before its counter is locked, which waits for the cache once.
             let at = branch.route(key);
-            edit_branch(branch, |branch| insert_in_branch(branch, at, key, value, edge))
+            edit_branch(branch, |branch| {
+                insert_in_branch(branch, at, key, value, edge)
+            })
         }
     }
 }
@@ -55,7 +57,11 @@ fn insert_in_branch(
     value: &[u8],
     edge: Edge,
 ) -> Inserted {
-    let below = if at + 1 == branch.len() { edge } else { Edge::Inner };
+    let below = if at + 1 == branch.len() {
+        edge
+    } else {
+        Edge::Inner
+    };
     let edited = branch.edit_child(at, |child| {
         let was_underfull = child.is_underfull();
         let inserted = insert(child, key, value, below);
@@ -73,7 +79,11 @@ fn insert_in_branch(
     if branch.has_room() {
         branch.add_after(at, &separator, right);
     } else {
-        let cut = if below == Edge::Last { BRANCH_CAPACITY - 1 } else { BRANCH_CAPACITY / 2 };
+        let cut = if below == Edge::Last {
+            BRANCH_CAPACITY - 1
+        } else {
+            BRANCH_CAPACITY / 2
+        };
         let (middle, mut upper) = branch.split_off(cut);
         if at < cut {
             branch.add_after(at, &separator, right);
@@ -89,13 +99,21 @@ fn insert_in_leaf(leaf: &mut Arc<Leaf>, key: &[u8], value: &[u8], edge: Edge) ->
     let place = leaf.find(key);
     let replaced_len = place.ok().map(|at| leaf.entry(at).1.len());
     if leaf.has_room(place, key, value) {
-        edit_leaf(leaf, key.len() + value.len(), |leaf| put(leaf, place, key, value));
-        return Inserted { replaced_len, split: None };
+        edit_leaf(leaf, key.len() + value.len(), |leaf| {
+            put(leaf, place, key, value);
+        });
+        return Inserted {
+            replaced_len,
+            split: None,
+        };
     }
     if edge == Edge::Last && place == Err(leaf.len()) {
         let separator = heads::separator(leaf.key(leaf.len() - 1), key).into();
         let right = Node::Leaf(Arc::new(Leaf::single(key, value)));
-        return Inserted { replaced_len, split: Some((separator, right)) };
+        return Inserted {
+            replaced_len,
+            split: Some((separator, right)),
+        };
     }
     let middle = leaf.split_point();
     let (mut left, mut right) = leaf.split(middle, key.len() + value.len() + SPARE_BYTES);
@@ -107,7 +125,10 @@ fn insert_in_leaf(leaf: &mut Arc<Leaf>, key: &[u8], value: &[u8], edge: Edge) ->
     }
     let separator = heads::separator(left.key(left.len() - 1), right.key(0)).into();
     *leaf = Arc::new(left);
-    Inserted { replaced_len, split: Some((separator, Node::Leaf(Arc::new(right)))) }
+    Inserted {
+        replaced_len,
+        split: Some((separator, Node::Leaf(Arc::new(right)))),
+    }
 }
 
 fn put(leaf: &mut Leaf, place: Result<usize, usize>, key: &[u8], value: &[u8]) {
@@ -215,7 +236,10 @@ fn tidy(branch: &mut Branch, at: usize) {
 }
 
 fn drop_if_empty(branch: &mut Branch, at: usize) {
-    if branch.child(at).is_some_and(|child| child.totals().entries == 0) {
+    if branch
+        .child(at)
+        .is_some_and(|child| child.totals().entries == 0)
+    {
         branch.drop_children(at..at + 1);
     }
 }

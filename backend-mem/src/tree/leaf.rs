@@ -19,13 +19,13 @@ use super::Totals;
 use super::heads::{self, PAD};
 
 /// Most entries in a leaf.
-pub(super) const LEAF_CAPACITY: usize = 32;
+pub(super) const LEAF_CAPACITY: usize = 48;
 /// Most inline bytes in a leaf of more than one entry.
-pub(super) const LEAF_MAX_BYTES: usize = 8 << 10;
+pub(super) const LEAF_MAX_BYTES: usize = 12 << 10;
 /// Entries whose key and value together are longer than this go out of line.
 pub(super) const INLINE_MAX_BYTES: usize = 1 << 10;
 /// The largest patch that is copied with its leaf; a larger one is merged into a new base.
-const PATCH_MAX_BYTES: usize = 1 << 10;
+const PATCH_MAX_BYTES: usize = 3 << 9;
 /// Dead bytes tolerated beyond half of the live ones before the buffers are rewritten.
 const DEAD_SLACK_BYTES: usize = 512;
 /// A leaf below both minima is underfull and is merged with a neighbour that has room.
@@ -72,7 +72,10 @@ impl Blob {
         let mut bytes = Vec::with_capacity(key.len() + value.len());
         bytes.extend_from_slice(key);
         bytes.extend_from_slice(value);
-        Self { key_len: key.len(), bytes }
+        Self {
+            key_len: key.len(),
+            bytes,
+        }
     }
 
     fn heap_bytes(&self) -> usize {
@@ -136,7 +139,10 @@ impl Leaf {
 
     /// Entries, payload and heap of this leaf; the shared base is counted in full.
     pub(super) fn totals(&self) -> Totals {
-        let base = self.base.as_ref().map_or(0, |base| base.len() + 2 * ALLOCATION_OVERHEAD_BYTES);
+        let base = self
+            .base
+            .as_ref()
+            .map_or(0, |base| base.len() + 2 * ALLOCATION_OVERHEAD_BYTES);
         let patch = match self.patch.capacity() {
             0 => 0,
             capacity => capacity + ALLOCATION_OVERHEAD_BYTES,
@@ -199,7 +205,10 @@ impl Leaf {
     /// Binary search by whole keys among entries with the same head.
     #[inline]
     fn find_among(&self, range: Range<usize>, key: &[u8]) -> Result<usize, usize> {
-        let Range { start: mut low, end: mut high } = range;
+        let Range {
+            start: mut low,
+            end: mut high,
+        } = range;
         while low < high {
             let middle = low.midpoint(high);
             match self.key(middle).cmp(key) {
@@ -250,14 +259,24 @@ impl Leaf {
         heads::touch(&self.find(key).is_ok());
         heads::touch(&self.blobs.len());
         self.touch_buffers();
-        self.slots.chunks(8).filter_map(<[Slot]>::first).for_each(|slot| heads::touch(&slot.offset));
-        self.patch.chunks(64).filter_map(<[u8]>::first).for_each(heads::touch);
+        self.slots
+            .chunks(8)
+            .filter_map(<[Slot]>::first)
+            .for_each(|slot| heads::touch(&slot.offset));
+        self.patch
+            .chunks(64)
+            .filter_map(<[u8]>::first)
+            .for_each(heads::touch);
     }
 
     /// Brings the lines of the two buffers' counters and allocator headers into the cache.
     #[inline]
     pub(super) fn touch_buffers(&self) {
-        self.base.as_ref().and_then(|base| base.first()).into_iter().for_each(heads::touch);
+        self.base
+            .as_ref()
+            .and_then(|base| base.first())
+            .into_iter()
+            .for_each(heads::touch);
         self.patch.first().into_iter().for_each(heads::touch);
     }
 
@@ -281,7 +300,11 @@ impl Leaf {
 
     /// The entries of `self` and `right`, whose keys must all be greater.
     pub(super) fn merge(&self, right: &Self) -> Self {
-        Self::build(&[(self, 0..self.len()), (right, 0..right.len())], Into::Patch, 0)
+        Self::build(
+            &[(self, 0..self.len()), (right, 0..right.len())],
+            Into::Patch,
+            0,
+        )
     }
 
     /// Two leaves with the entries before and from `at`; `spare_bytes` of room in each.
@@ -394,7 +417,11 @@ impl Leaf {
         self.patch.extend_from_slice(key);
         self.patch.extend_from_slice(value);
         self.live_bytes += needed as u32;
-        Slot { offset, key_len: key.len() as u16, value_len: value.len() as u16 }
+        Slot {
+            offset,
+            key_len: key.len() as u16,
+            value_len: value.len() as u16,
+        }
     }
 
     /// Gives up the bytes of the entry at `at`; its slot is stale afterwards.
@@ -460,7 +487,9 @@ impl Leaf {
 
     /// A leaf of the given runs of entries, in this order.
     fn build(parts: &[(&Self, Range<usize>)], into: Into, spare_bytes: usize) -> Self {
-        let slots = parts.iter().flat_map(|(source, range)| &source.slots[range.clone()]);
+        let slots = parts
+            .iter()
+            .flat_map(|(source, range)| &source.slots[range.clone()]);
         let live: usize = slots.map(|slot| slot.inline_len()).sum();
         let mark = if into == Into::Patch { IN_PATCH } else { 0 };
         let mut bytes = Vec::with_capacity(live + spare_bytes);
@@ -525,20 +554,40 @@ impl Leaf {
     pub(super) fn check(&self) {
         let len = self.len();
         assert!(self.live_bytes as usize <= LEAF_MAX_BYTES || len == 1);
-        assert!(self.dead_bytes() <= self.dead_limit(), "too many dead bytes");
+        assert!(
+            self.dead_bytes() <= self.dead_limit(),
+            "too many dead bytes"
+        );
         let (live, dead) = (&self.slots[..len], &self.slots[len..]);
         let inline: usize = live.iter().map(|slot| slot.inline_len()).sum();
         assert_eq!(inline, self.live_bytes as usize);
-        assert!(dead.iter().all(|slot| slot.inline_len() == 0 && slot.offset == 0));
-        let mut blobs: Vec<u32> =
-            live.iter().filter(|slot| slot.is_out_of_line()).map(|slot| slot.offset).collect();
+        assert!(
+            dead.iter()
+                .all(|slot| slot.inline_len() == 0 && slot.offset == 0)
+        );
+        let mut blobs: Vec<u32> = live
+            .iter()
+            .filter(|slot| slot.is_out_of_line())
+            .map(|slot| slot.offset)
+            .collect();
         blobs.sort_unstable();
-        assert!(blobs.iter().copied().eq(0..self.blobs.len() as u32), "each blob has one slot");
+        assert!(
+            blobs.iter().copied().eq(0..self.blobs.len() as u32),
+            "each blob has one slot"
+        );
         let blob_heap: usize = self.blobs.iter().map(|blob| blob.heap_bytes()).sum();
         assert_eq!(blob_heap, self.blob_heap_bytes);
         let rows = || (0..len).map(|at| self.entry(at));
-        assert!(rows().map(|row| row.0).is_sorted_by(|left, right| left < right), "key order");
-        assert_eq!(rows().map(|row| row.0.len() + row.1.len()).sum::<usize>(), self.payload_bytes);
+        assert!(
+            rows()
+                .map(|row| row.0)
+                .is_sorted_by(|left, right| left < right),
+            "key order"
+        );
+        assert_eq!(
+            rows().map(|row| row.0.len() + row.1.len()).sum::<usize>(),
+            self.payload_bytes
+        );
         let prefix = &self.key(0)[..self.skip as usize];
         for (at, (key, _)) in rows().enumerate() {
             assert!(key.starts_with(prefix), "key without the common prefix");

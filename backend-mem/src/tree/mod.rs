@@ -121,7 +121,10 @@ impl Tree {
             self.root = Some(Node::Leaf(Arc::new(Leaf::single(key, value))));
             return None;
         };
-        let Inserted { replaced_len, split } = edit::insert(root, key, value, Edge::Last);
+        let Inserted {
+            replaced_len,
+            split,
+        } = edit::insert(root, key, value, Edge::Last);
         if let Some((separator, right)) = split {
             let pair = Branch::pair(root.clone(), &separator, right);
             *root = Node::Branch(Arc::new(pair));

@@ -8,9 +8,9 @@ use std::ops::Bound;
 
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::check::check;
-use super::leaf::INLINE_MAX_BYTES;
 use super::Tree;
+use super::check::check;
+use super::leaf::{INLINE_MAX_BYTES, LEAF_CAPACITY, Leaf};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 type Rng8 = rand_chacha::ChaCha8Rng;
@@ -83,7 +83,9 @@ const SHAPES: [Shape; 7] = [
         name: "runs of 0x00 and 0xff",
         key: |rng| {
             let len = rng.random_range(0..14);
-            (0..len).map(|_| if rng.random::<bool>() { 0x00 } else { 0xff }).collect()
+            (0..len)
+                .map(|_| if rng.random::<bool>() { 0x00 } else { 0xff })
+                .collect()
         },
         value: short_values,
         live_target: 1500,
@@ -128,7 +130,10 @@ fn assert_same(tree: &Tree, model: &Model) {
     check(tree);
     assert_eq!(tree.len(), model.len());
     assert_eq!(tree.is_empty(), model.is_empty());
-    let payload: usize = model.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let payload: usize = model
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
     assert_eq!(tree.payload_bytes(), payload);
     let mut cursor = tree.cursor();
     let mut forward = model.iter();
@@ -139,7 +144,11 @@ fn assert_same(tree: &Tree, model: &Model) {
         row = cursor.next();
     }
     assert_eq!(forward.next(), None);
-    assert_eq!((cursor.current(), cursor.next()), (None, None), "after the last");
+    assert_eq!(
+        (cursor.current(), cursor.next()),
+        (None, None),
+        "after the last"
+    );
     let mut backward = model.iter().rev();
     let mut row = cursor.prev();
     while let Some((key, value)) = row {
@@ -147,8 +156,30 @@ fn assert_same(tree: &Tree, model: &Model) {
         row = cursor.prev();
     }
     assert_eq!(backward.next(), None);
-    assert_eq!((cursor.current(), cursor.prev()), (None, None), "before the first");
-    assert_eq!(cursor.next().map(|row| row.0), model.keys().next().map(Vec::as_slice));
+    assert_eq!(
+        (cursor.current(), cursor.prev()),
+        (None, None),
+        "before the first"
+    );
+    assert_eq!(
+        cursor.next().map(|row| row.0),
+        model.keys().next().map(Vec::as_slice)
+    );
+}
+
+/// Compares grouped reads of about fifty keys, present and absent, with single ones.
+fn assert_same_many(tree: &Tree, model: &Model, shape: &Shape, rng: &mut Rng8) {
+    let keys: Vec<Vec<u8>> = (0..rng.random_range(0..50))
+        .map(|_| (shape.key)(rng))
+        .collect();
+    tree.warm(&keys);
+    let mut next = 0;
+    tree.get_many(&keys, |index, value| {
+        assert_eq!(index, next);
+        assert_eq!(value, model.get(&keys[index]).map(Vec::as_slice));
+        next += 1;
+    });
+    assert_eq!(next, keys.len());
 }
 
 /// Compares reads at and around one key, and a walk from there that turns about at random.
@@ -162,13 +193,21 @@ fn assert_same_at(tree: &Tree, model: &Model, key: &[u8], rng: &mut Rng8) {
     let before = || model.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(key)));
     assert_eq!(tree.rank(key), before().count());
     let mut cursor = tree.cursor();
-    assert_eq!(own(cursor.seek_back(key)), borrow(at_or_before().next_back()));
-    assert_eq!(own(cursor.next()), borrow(match at_or_before().next_back() {
-        Some((found, _)) => {
-            model.range::<Vec<u8>, _>((Bound::Excluded(found), Bound::Unbounded)).next()
-        }
-        None => model.iter().next(),
-    }));
+    assert_eq!(
+        own(cursor.seek_back(key)),
+        borrow(at_or_before().next_back())
+    );
+    assert_eq!(
+        own(cursor.next()),
+        borrow(match at_or_before().next_back() {
+            Some((found, _)) => {
+                model
+                    .range::<Vec<u8>, _>((Bound::Excluded(found), Bound::Unbounded))
+                    .next()
+            }
+            None => model.iter().next(),
+        })
+    );
     assert_eq!(own(cursor.seek(key)), borrow(at_or_after().next()));
     assert_eq!(own(cursor.current()), borrow(at_or_after().next()));
     // Position in the model: 0 is before the first, n + 1 after the last.
@@ -260,6 +299,7 @@ fn run(shape: &Shape, seed: u64, steps: usize) {
         if step % 37 == 0 {
             let key = (shape.key)(&mut rng);
             assert_same_at(&tree, &model, &key, &mut rng);
+            assert_same_many(&tree, &model, shape, &mut rng);
         }
         if step % 211 == 0 {
             assert_same(&tree, &model);
@@ -296,18 +336,226 @@ fn drain(mut tree: Tree, mut model: Model, rng: &mut Rng8) {
         let key = model.keys().nth(at).cloned().unwrap_or_default();
         model.remove(&key);
         assert!(tree.remove(&key));
-        if model.len() % 64 == 0 {
+        if model.len().is_multiple_of(64) {
             check(&tree);
         }
     }
     assert!(tree.is_empty());
-    assert_eq!((tree.len(), tree.payload_bytes(), tree.memory_bytes()), (0, 0, 0));
+    assert_eq!(
+        (tree.len(), tree.payload_bytes(), tree.memory_bytes()),
+        (0, 0, 0)
+    );
     assert_eq!(tree.cursor().next(), None);
 }
 
 #[test]
 fn behaves_like_the_model() {
     for (index, shape) in SHAPES.iter().enumerate() {
-        run(shape, 0x6368_6169_6e00 + index as u64, scaled(2500));
+        run(shape, 0x6368_6169_6e00 + index as u64, scaled(6000));
+    }
+}
+
+fn number_key(number: usize) -> [u8; 8] {
+    (number as u64).to_be_bytes()
+}
+
+#[test]
+fn ascending_inserts_leave_full_leaves() {
+    let mut tree = Tree::new();
+    let count = scaled(30_000);
+    for number in 0..count {
+        assert_eq!(tree.insert(&number_key(number), b"value"), None);
+    }
+    check(&tree);
+    assert_eq!(tree.len(), count);
+    assert_eq!(tree.payload_bytes(), count * 13);
+    // A half-full leaf of such small entries would take more than twice this.
+    let leaf_bytes = size_of::<Leaf>() / LEAF_CAPACITY + 13 * 5 / 4;
+    assert!(
+        tree.memory_bytes() / count < leaf_bytes + 8,
+        "{}",
+        tree.memory_bytes() / count
+    );
+    for number in (0..count).step_by(97) {
+        assert_eq!(tree.rank(&number_key(number)), number);
+        assert_eq!(
+            tree.cursor().seek(&number_key(number)).map(|row| row.0),
+            Some(&number_key(number)[..])
+        );
+    }
+}
+
+#[test]
+fn descending_inserts_and_bounds() {
+    let mut tree = Tree::new();
+    let count = scaled(5_000);
+    for number in (0..count).rev() {
+        tree.insert(&number_key(number), &[]);
+    }
+    check(&tree);
+    let (first, last) = (number_key(0), number_key(count - 1));
+    assert_eq!(tree.cursor().first(), Some((&first[..], &[][..])));
+    assert_eq!(tree.cursor().last(), Some((&last[..], &[][..])));
+    assert_eq!(tree.cursor().seek(&[0xff; 9]), None);
+    assert_eq!(tree.cursor().seek_back(&[]), None);
+    assert_eq!(tree.count_range(&first, None), count);
+    assert_eq!(tree.count_range(&last, Some(&first)), 0);
+}
+
+#[test]
+fn large_ranges_go_and_snapshots_stay() {
+    let mut tree = Tree::new();
+    let count = scaled(20_000);
+    (0..count).for_each(|number| {
+        tree.insert(&number_key(number), &[number as u8; 20]);
+    });
+    let whole = tree.clone();
+    let cuts = [
+        (count / 3, Some(count / 2)),
+        (7, Some(8)),
+        (count - count / 5, None),
+        (1, Some(9)),
+    ];
+    let mut left: Vec<usize> = (0..count).collect();
+    for (start, end) in cuts {
+        let before = left.len();
+        left.retain(|number| *number < start || end.is_some_and(|end| *number >= end));
+        let end = end.map(number_key);
+        let removed = tree.remove_range(&number_key(start), end.as_ref().map(|end| &end[..]));
+        assert_eq!(removed, before - left.len());
+        check(&tree);
+        assert_eq!(tree.len(), left.len());
+        assert!(
+            left.iter()
+                .all(|number| tree.contains(&number_key(*number)))
+        );
+    }
+    assert_eq!(tree.remove_range(&[], None), left.len());
+    assert!(tree.is_empty());
+    check(&whole);
+    assert_eq!(whole.len(), count);
+    let mut cursor = whole.cursor();
+    for number in 0..count {
+        assert_eq!(
+            cursor.next(),
+            Some((&number_key(number)[..], &[number as u8; 20][..]))
+        );
+    }
+}
+
+#[test]
+fn values_that_shrink_let_leaves_merge() {
+    let mut tree = Tree::new();
+    let count = 2_000;
+    (0..count).for_each(|number| {
+        tree.insert(&number_key(number * 7 % count), &[1; INLINE_MAX_BYTES - 8]);
+    });
+    let (grown, before) = (tree.memory_bytes(), tree.clone());
+    for number in 0..count {
+        let replaced = tree.insert(&number_key(number), &[2]);
+        assert_eq!(replaced, Some(INLINE_MAX_BYTES - 8));
+        if number % 50 == 0 {
+            check(&tree);
+        }
+    }
+    check(&tree);
+    assert_eq!(tree.payload_bytes(), count * 9);
+    assert!(
+        tree.memory_bytes() * 10 < grown,
+        "{} of {grown}",
+        tree.memory_bytes()
+    );
+    check(&before);
+    assert_eq!(
+        before.get(&number_key(3)),
+        Some(&[1; INLINE_MAX_BYTES - 8][..])
+    );
+}
+
+#[test]
+fn a_clone_can_be_read_while_the_tree_is_written() {
+    let mut tree = Tree::new();
+    let count = scaled(2_000);
+    (0..count).for_each(|number| {
+        tree.insert(&number_key(number), b"old");
+    });
+    let snapshot = tree.clone();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let old = |number| snapshot.get(&number_key(number)) == Some(b"old");
+            (0..4).all(|_| (0..count).all(old)) && snapshot.len() == count
+        });
+        for number in 0..count {
+            match number % 3 {
+                0 => assert!(tree.remove(&number_key(number))),
+                _ => assert_eq!(tree.insert(&number_key(number), b"newer"), Some(3)),
+            }
+        }
+        assert!(reader.join().is_ok_and(|same| same), "the snapshot changed");
+    });
+    check(&tree);
+}
+
+#[test]
+fn an_empty_tree_has_nothing() {
+    let mut tree = Tree::default();
+    check(&tree);
+    assert_eq!(tree.get(b""), None);
+    assert!(!tree.remove(b""));
+    assert_eq!(tree.remove_range(b"", None), 0);
+    assert_eq!(
+        (
+            tree.rank(b"x"),
+            tree.count_range(b"", None),
+            tree.memory_bytes()
+        ),
+        (0, 0, 0)
+    );
+    let mut cursor = tree.cursor();
+    let moves = [
+        cursor.first(),
+        cursor.last(),
+        cursor.next(),
+        cursor.prev(),
+        cursor.seek(b""),
+        cursor.seek_back(b"x"),
+        cursor.current(),
+    ];
+    assert!(moves.iter().all(Option::is_none));
+    tree.insert(b"", b"");
+    assert_eq!(
+        (tree.get(b""), tree.len(), tree.payload_bytes()),
+        (Some(&b""[..]), 1, 0)
+    );
+    assert!(tree.remove(b""));
+    assert!(tree.is_empty());
+}
+
+#[test]
+fn random_cuts_leave_no_thin_nodes() {
+    for seed in 0..scaled(2) as u64 {
+        eprintln!("seed {seed}");
+        let mut rng = Rng8::seed_from_u64(seed);
+        let mut tree = Tree::new();
+        let count = 16_000;
+        (0..count).for_each(|number| {
+            tree.insert(&number_key(number), &[7; 3]);
+        });
+        let mut left = count;
+        while left > 100 {
+            // Spans about the size of a leaf or of a branch of leaves, ends near their borders.
+            let span = [30, 48, 100, 700, 768, 800][rng.random_range(0..6)];
+            let start = rng.random_range(0..count / 16) * 16 + rng.random_range(0..3);
+            let (start, end) = (number_key(start), number_key(start + span));
+            let expected = tree.count_range(&start, Some(&end));
+            let shared = rng.random::<bool>().then(|| tree.clone());
+            assert_eq!(tree.remove_range(&start, Some(&end)), expected);
+            left -= expected;
+            assert_eq!(tree.len(), left);
+            if expected > 0 {
+                check(&tree);
+            }
+            shared.iter().for_each(|before| assert_eq!(before.len(), left + expected));
+        }
     }
 }

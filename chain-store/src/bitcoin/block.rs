@@ -11,7 +11,7 @@
 //! so a block stripped of its witnesses passes.
 //!
 //! Cost of decoding: one pass; one double hash per transaction (two for one with a witness) and
-//! one per inner node of the Merkle trees; about 130 bytes of memory per transaction beside the
+//! one per inner node of the Merkle trees; 112 bytes of memory per transaction beside the
 //! bytes, which are moved in and never copied.
 
 use std::slice;

@@ -119,7 +119,7 @@ impl KvBlocks {
         }
         match self.height_of(reader, &block.hash)? {
             Some(height) => Err(BlockError::DuplicateHash {
-                hash: block.hash,
+                hash: Box::new(block.hash),
                 height,
             }),
             None => Ok(()),

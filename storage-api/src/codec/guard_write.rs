@@ -200,14 +200,12 @@ impl<'m, S: Serializer> Serializer for Guard<'m, S> {
     }
 
     #[inline]
-
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
         let level = self.level;
         self.inner.serialize_some(&Nested { value, level })
     }
 
     #[inline]
-
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         name: &'static str,
@@ -219,7 +217,6 @@ impl<'m, S: Serializer> Serializer for Guard<'m, S> {
     }
 
     #[inline]
-
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         name: &'static str,
@@ -246,7 +243,6 @@ impl<C: SerializeSeq> SerializeSeq for Parts<'_, C> {
     type Error = C::Error;
 
     #[inline]
-
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
         self.start = self.level.meter.position();
         let value = self.nested(value);
@@ -255,7 +251,6 @@ impl<C: SerializeSeq> SerializeSeq for Parts<'_, C> {
     }
 
     #[inline]
-
     fn end(self) -> Result<C::Ok, C::Error> {
         self.inner.end()
     }
@@ -266,7 +261,6 @@ impl<C: SerializeMap> SerializeMap for Parts<'_, C> {
     type Error = C::Error;
 
     #[inline]
-
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
         self.start = self.level.meter.position();
         let key = self.nested(key);
@@ -274,7 +268,6 @@ impl<C: SerializeMap> SerializeMap for Parts<'_, C> {
     }
 
     #[inline]
-
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
         let value = self.nested(value);
         self.inner.serialize_value(&value)?;
@@ -282,7 +275,6 @@ impl<C: SerializeMap> SerializeMap for Parts<'_, C> {
     }
 
     #[inline]
-
     fn end(self) -> Result<C::Ok, C::Error> {
         self.inner.end()
     }
@@ -293,14 +285,12 @@ impl<C: SerializeTuple> SerializeTuple for Parts<'_, C> {
     type Error = C::Error;
 
     #[inline]
-
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
         let value = self.nested(value);
         self.inner.serialize_element(&value)
     }
 
     #[inline]
-
     fn end(self) -> Result<C::Ok, C::Error> {
         self.inner.end()
     }
@@ -313,7 +303,6 @@ macro_rules! forward_positional {
             type Error = C::Error;
 
             #[inline]
-
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 value: &T,
@@ -323,7 +312,6 @@ macro_rules! forward_positional {
             }
 
             #[inline]
-
             fn end(self) -> Result<C::Ok, C::Error> {
                 self.inner.end()
             }
@@ -340,7 +328,6 @@ macro_rules! forward_named {
             type Error = C::Error;
 
             #[inline]
-
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 name: &'static str,
@@ -355,7 +342,6 @@ macro_rules! forward_named {
             }
 
             #[inline]
-
             fn end(self) -> Result<C::Ok, C::Error> {
                 self.inner.end()
             }

@@ -3,7 +3,7 @@
 //!
 //! The reading and the writing guard count alike, so that what can be written can be read back: a
 //! nested value is one level, and an element of a sequence or a map takes at least one byte. Cost:
-//! a few loads and stores a nested value.
+//! a comparison a nested value, a load and a store a read or write.
 
 use std::cell::Cell;
 use std::fmt;
@@ -37,8 +37,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Position and fault of one run. Shared by the bytes at the bottom and the guard above
-/// them.
+/// Position and fault of one run. Shared by the bytes at the bottom and the guard above them.
 #[derive(Debug)]
 pub(super) struct Meter {
     bytes_max: usize,

@@ -146,7 +146,8 @@ impl Index {
     /// Indexes the operations that the index does not have yet. Those from `undo_from` on get undo
     /// records.
     pub(super) fn catch_up(&mut self, batch: &WriteBatch, undo_from: Option<usize>) {
-        for (at, op) in batch.ops().enumerate().skip(self.indexed) {
+        for at in self.indexed..batch.len() {
+            let Some(op) = batch.get(at) else { break };
             let table = self.table_mut(op.table());
             let undo = match op {
                 BatchOp::Put { key, .. } => Undo::Entry(table.set(key, Slot::put(at))),

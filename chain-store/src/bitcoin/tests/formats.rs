@@ -231,6 +231,11 @@ fn a_stored_output_has_only_one_encoding() {
         fault("01ffffffffffffffffff0200").fault,
         DecodeFault::Overflow { what: "the height" }
     );
+    let error = fault("010080808080808080808002");
+    assert_eq!(
+        (error.offset, error.fault),
+        (2, DecodeFault::Overflow { what: "the value" })
+    );
     let mut rich = vec![1, 0];
     push_leb128(SATOSHI_MAX + 1, &mut rich);
     let error = UnspentOutput::decode(&rich).unwrap_err();
@@ -340,6 +345,13 @@ fn targets_out_of_range_are_refused() {
         );
         assert_eq!(refused, !allowed, "{bits:#010x}");
     }
+    // Its upper bits do not fit in 256; the lower ones alone would be allowed on regtest.
+    bytes[72..76].copy_from_slice(&0x2101_0001_u32.to_le_bytes());
+    let error = Header::decode(&bytes)
+        .unwrap()
+        .check_work(None)
+        .unwrap_err();
+    assert_eq!(error.fault, DecodeFault::Target { bits: 0x2101_0001 });
     assert!(matches!(
         Header::decode(&bytes[..79]).unwrap_err().fault,
         DecodeFault::Truncated { .. }

@@ -283,6 +283,12 @@ fn a_length_bomb_allocates_nothing_for_what_does_not_come() {
         let error = drain([&magic[..], &length, &[1; 100]].concat()).1.unwrap();
         assert!(matches!(error, Error::RecordLength { .. }), "{error}");
     }
+    let mut file = open([&magic[..], &over, &[1; 100]].concat()).unwrap();
+    assert!(file.next_record().is_err());
+    assert!(
+        file.next_record().unwrap().is_none(),
+        "nothing comes after an error"
+    );
     let most = (RECORD_BYTES_MAX as u32).to_le_bytes();
     let error = drain([&magic[..], &most, &[1; 100]].concat()).1.unwrap();
     let Error::Truncated {

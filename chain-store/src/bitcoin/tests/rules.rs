@@ -202,9 +202,10 @@ fn counts_and_lengths_are_held_against_what_is_left() {
         let small = tx[at];
         let bytes = [&tx[..at], &[0xfd, small, 0], &tx[at + 1..]].concat();
         let error = Transaction::decode(&bytes).unwrap_err();
-        assert!(
-            matches!(error.fault, DecodeFault::NonMinimal { value, .. } if value == u64::from(small))
-        );
+        let DecodeFault::NonMinimal { value, .. } = error.fault else {
+            panic!("{at}: {error}")
+        };
+        assert_eq!(value, u64::from(small));
         assert_eq!(error.offset, at);
     }
     let whole = block(BtcHash::ZERO, &[coinbase()]);

@@ -250,6 +250,62 @@ fn a_cursor_goes_on_behind_a_damaged_row_and_turns_before_it() {
 }
 
 #[test]
+fn a_turn_behind_an_error_gives_the_last_own_row_again() {
+    let mut base = letters();
+    base.damaged.insert(b"c".to_vec());
+    let mut overlay = Overlay::new(base);
+    overlay.put(T, b"b", b"own").unwrap();
+    overlay.put(T, b"d", b"own").unwrap();
+    let own = |key: &'static [u8]| {
+        let value = &b"own"[..];
+        Some(Entry { key, value })
+    };
+    let mut cursor = overlay.cursor(T, KeyRange::all()).unwrap();
+    assert_eq!(cursor.seek(b"b").unwrap(), own(b"b"));
+    assert!(cursor.next().unwrap_err().is_corruption());
+    assert_eq!(cursor.prev().unwrap(), own(b"b"));
+    assert_eq!(cursor.last().unwrap().map(|e| e.key), Some(&b"e"[..]));
+    assert_eq!(cursor.prev().unwrap(), own(b"d"));
+    assert!(cursor.prev().unwrap_err().is_corruption());
+    assert_eq!(cursor.next().unwrap(), own(b"d"));
+}
+
+#[test]
+fn nothing_hidden_appears_behind_an_error() {
+    let mut base = letters();
+    base.damaged.insert(b"a".to_vec());
+    let mut overlay = Overlay::new(base);
+    overlay
+        .delete_range(T, &KeyRange::half_open(b"c", b"d"))
+        .unwrap();
+    let mut cursor = overlay.cursor(T, KeyRange::all()).unwrap();
+    assert_eq!(key(cursor.seek(b"e")), Some(&b"e"[..]));
+    assert!(cursor.seek(b"a").unwrap_err().is_corruption());
+    assert_eq!(key(cursor.next()), Some(&b"b"[..]));
+    assert_eq!(key(cursor.next()), Some(&b"d"[..]));
+}
+
+#[test]
+fn a_rollback_keeps_the_index_of_what_it_keeps() {
+    let base = letters();
+    let mut overlay = OverlayWrites::new();
+    overlay.put(T, b"x", b"").unwrap();
+    let outer = overlay.savepoint().unwrap();
+    overlay.delete_range(T, &KeyRange::from_key(b"b")).unwrap();
+    overlay.put(T, b"x", b"").unwrap();
+    let inner = overlay.savepoint().unwrap();
+    overlay.delete(T, b"x").unwrap();
+    assert!(!overlay.contains(&base, T, b"x").unwrap());
+    assert_eq!(overlay.indexed_now().undo_records(), 3);
+    overlay.rollback_to(inner).unwrap();
+    assert_eq!(overlay.indexed_now().indexed(), 3);
+    overlay.rollback_to(outer).unwrap();
+    assert_eq!(overlay.indexed_now().indexed(), 1);
+    assert!(overlay.contains(&base, T, b"x").unwrap());
+    assert!(overlay.contains(&base, T, b"c").unwrap());
+}
+
+#[test]
 fn a_rollback_takes_back_what_it_must_and_no_more() {
     let mut overlay = Overlay::new(letters());
     overlay.delete(T, b"e").unwrap();

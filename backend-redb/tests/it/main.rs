@@ -1,0 +1,12 @@
+//! Integration tests of the redb engine: the raw level, file handling, faults and power cuts. What every engine promises
+//! alike is tested by the conformance suite.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cursor;
+mod damage;
+mod faults;
+mod open;
+mod power_cut;
+mod read;
+mod support;
+mod write;

@@ -1,0 +1,278 @@
+//! Bitcoin: block files into blocks and the set of unspent outputs.
+//!
+//! Invariants: one block is one commit; the height comes from the parent, else from the genesis hash, else from what the
+//! caller says or the coinbase says (BIP 34); a store that began in mid-chain stays marked as such. Not checked: scripts,
+//! difficulty changes, subsidy, maturity; this stores what a node has accepted and proves that it is complete and linked.
+
+use std::path::Path;
+
+use storage_api::blocks::{BlockHash, BlockRef, BlockStore, Height, KvBlocks, NewBlock, TxId};
+use storage_api::{ChecksumSetting, Durability, KvStore, Result, Schema, WriteTxn};
+
+use super::unspent::{BitcoinSummary, Spent, UnspentSet};
+use super::{BlockPlace, Coverage, ImportError, ImportReport};
+use crate::bitcoin::{
+    Block, BlockFile, BtcHash, DecodedBlock, Network, OutPoint, RawRecord, UnspentOutput,
+};
+
+/// An import into one store.
+#[derive(Debug)]
+pub struct BitcoinImport<'s, S> {
+    store: &'s S,
+    blocks: KvBlocks,
+    unspent: UnspentSet,
+    coverage: Coverage,
+    first_height: Option<Height>,
+    durability: Durability,
+    report: ImportReport,
+}
+
+/// What the caller of an import answers after each block.
+pub(crate) type GoOn<'f> = dyn FnMut(&ImportReport) -> std::ops::ControlFlow<()> + 'f;
+
+fn block_hash(hash: BtcHash) -> Result<BlockHash> {
+    BlockHash::new(hash.as_bytes())
+}
+
+impl<'s, S: KvStore> BitcoinImport<'s, S> {
+    /// The tables that a store needs for this.
+    ///
+    /// # Errors
+    /// None in practice: the tables are constants.
+    pub fn schema(checksum: ChecksumSetting) -> Result<Schema> {
+        let mut schema = KvBlocks::schema(checksum)?;
+        let tables = UnspentSet::TABLES.map(|table| table.with_checksum(checksum));
+        schema.merge(&Schema::new(&tables)?)?;
+        Ok(schema)
+    }
+
+    /// An import of a whole chain into a store that was opened with [`BitcoinImport::schema`], each block durable.
+    ///
+    /// # Errors
+    /// `UnknownTable`.
+    pub fn into(store: &'s S) -> Result<Self> {
+        Ok(Self {
+            store,
+            blocks: KvBlocks::resolve(store.catalogue())?,
+            unspent: UnspentSet::resolve(store.catalogue())?,
+            coverage: Coverage::Whole,
+            first_height: None,
+            durability: Durability::Durable,
+            report: ImportReport::default(),
+        })
+    }
+
+    /// Allows to begin in mid-chain.
+    #[must_use]
+    pub fn with_coverage(mut self, coverage: Coverage) -> Self {
+        self.coverage = coverage;
+        self
+    }
+
+    /// Says the height of the first block of an empty store.
+    #[must_use]
+    pub fn with_first_height(mut self, height: Option<Height>) -> Self {
+        self.first_height = height;
+        self
+    }
+
+    /// Asks for another durability of each commit.
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn report(&self) -> &ImportReport {
+        &self.report
+    }
+
+    /// Reads one file to its end, calling `go_on` after each record, stored or known.
+    ///
+    /// # Errors
+    /// [`ImportError`]; every block before the one it names is stored.
+    pub fn file(&mut self, path: &Path, go_on: &mut GoOn<'_>) -> Result<(), ImportError> {
+        self.report.file = path.to_owned();
+        let mut file = BlockFile::open(path)?;
+        while let Some(record) = file.next_record()? {
+            self.record(record)?;
+            if go_on(&self.report).is_break() {
+                self.report.stopped = true;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores one record, or passes over it when it is stored.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn record(&mut self, record: RawRecord) -> Result<(), ImportError> {
+        let hash = record.header()?.hash;
+        let known = {
+            let view = self.store.begin_read()?;
+            self.blocks.height_of(&view, &block_hash(hash)?)?
+        };
+        if known.is_some() {
+            self.report.known_blocks += 1;
+            return Ok(());
+        }
+        self.block(&record.decode()?)
+    }
+
+    /// Stores one block in one commit.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn block(&mut self, decoded: &DecodedBlock) -> Result<(), ImportError> {
+        let block = &decoded.block;
+        let place = || BlockPlace { at: decoded.position.clone(), hash: block.hash() };
+        let mut txn = self.store.begin_write()?;
+        let tip = self.blocks.tip(&txn)?;
+        let mut summary = self.unspent.summary(&txn)?.unwrap_or_default();
+        let height = match tip {
+            Some(tip) => self.height_above(&txn, tip, block, &place)?,
+            None => self.first_height(block, &mut summary, &place)?,
+        };
+        check_network(&mut summary, block, &place)?;
+        let tx_ids = self.spend_and_add(&mut txn, &mut summary, height, block, &place)?;
+        self.unspent.set_summary(&mut txn, &summary)?;
+        let staged = self.blocks.stage(NewBlock {
+            height,
+            hash: block_hash(block.hash())?,
+            parent: block_hash(block.parent())?,
+            tx_ids: &tx_ids,
+            body: block.bytes(),
+        })?;
+        self.blocks.append(&mut txn, staged)?;
+        txn.commit(self.durability)?;
+        self.report.blocks += 1;
+        self.report.transactions += tx_ids.len() as u64;
+        self.report.body_bytes += block.bytes().len() as u64;
+        self.report.tip = Some(height);
+        Ok(())
+    }
+
+    fn height_above(
+        &self,
+        txn: &S::WriteTxn<'_>,
+        tip: BlockRef,
+        block: &Block,
+        place: &impl Fn() -> BlockPlace,
+    ) -> Result<Height, ImportError> {
+        let parent = block_hash(block.parent())?;
+        if parent == tip.hash {
+            return Ok(tip.height.next());
+        }
+        if let Some(below) = self.blocks.height_of(txn, &parent)? {
+            return Err(ImportError::Fork { place: place(), parent: below, tip: tip.height });
+        }
+        let bytes = <[u8; 32]>::try_from(tip.hash.as_bytes()).unwrap_or([0; 32]);
+        Err(ImportError::MissingParent {
+            place: place(),
+            parent: block.parent(),
+            tip: BtcHash::from_bytes(bytes),
+            height: tip.height,
+        })
+    }
+
+    /// The height of the first block of an empty store, and whether that is the beginning of the chain.
+    fn first_height(
+        &self,
+        block: &Block,
+        summary: &mut BitcoinSummary,
+        place: &impl Fn() -> BlockPlace,
+    ) -> Result<Height, ImportError> {
+        summary.coverage = self.coverage;
+        let certain = if block.is_genesis() {
+            Some(Height::ZERO)
+        } else {
+            // The outputs of a genesis block cannot be spent, so nothing is missing above it.
+            Network::from_genesis(&block.parent()).map(|_| Height::ZERO.next())
+        };
+        if let Some(found) = certain {
+            return match self.first_height {
+                Some(asked) if asked != found => {
+                    Err(ImportError::WrongHeight { place: place(), asked, found })
+                }
+                _ => Ok(found),
+            };
+        }
+        if self.coverage == Coverage::Whole {
+            return Err(ImportError::MidChain { place: place() });
+        }
+        let hint = block.coinbase_height().map(|height| Height::new(u64::from(height)));
+        match (self.first_height, hint) {
+            (Some(asked), _) => Ok(asked),
+            (None, Some(hint)) => Ok(hint),
+            (None, None) => Err(ImportError::UnknownHeight { place: place() }),
+        }
+    }
+
+    fn spend_and_add(
+        &self,
+        txn: &mut S::WriteTxn<'_>,
+        summary: &mut BitcoinSummary,
+        height: Height,
+        block: &Block,
+        place: &impl Fn() -> BlockPlace,
+    ) -> Result<Vec<TxId>, ImportError> {
+        let height32 = u32::try_from(height.get())
+            .ok()
+            .filter(|height| *height <= u32::MAX / 2)
+            .ok_or_else(|| ImportError::TooHigh { place: place(), height })?;
+        let mut tx_ids = Vec::new();
+        for transaction in block.transactions() {
+            let tx_id = transaction.tx_id();
+            tx_ids.push(TxId::new(tx_id.as_bytes())?);
+            for input in transaction.inputs().filter(|input| !input.is_coinbase()) {
+                match self.unspent.spend(txn, summary, &input.previous)? {
+                    Spent::Known => {}
+                    Spent::Unknown if summary.coverage == Coverage::Partial => {
+                        summary.unknown_spends += 1;
+                    }
+                    Spent::Unknown => {
+                        let output = Box::new(input.previous);
+                        return Err(ImportError::MissingOutput { place: place(), output });
+                    }
+                }
+            }
+            if block.is_genesis() {
+                continue;
+            }
+            let is_coinbase = transaction.is_coinbase();
+            for (vout, output) in (0u32..).zip(transaction.outputs()) {
+                if output.is_unspendable() {
+                    continue;
+                }
+                let unspent = UnspentOutput {
+                    height: height32,
+                    is_coinbase,
+                    value: output.value,
+                    script: output.script,
+                };
+                self.unspent.add(txn, summary, &OutPoint { tx_id, vout }, &unspent)?;
+            }
+        }
+        Ok(tx_ids)
+    }
+}
+
+fn check_network(
+    summary: &mut BitcoinSummary,
+    block: &Block,
+    place: &impl Fn() -> BlockPlace,
+) -> Result<(), ImportError> {
+    match (summary.network, block.network()) {
+        (Some(expected), Some(found)) if expected != found => {
+            Err(ImportError::Network { place: place(), expected, found })
+        }
+        (known, found) => {
+            summary.network = known.or(found);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Importing a chain: decoded blocks in, one commit a block out.
+//!
+//! Invariants: a block is stored whole or not at all (body, index, world state and the summary are one commit); what came
+//! before a bad record stays; running the same import again passes over what is stored and goes on behind it. The decoder
+//! stands behind an iterator of records, so that another source of blocks needs nothing from here.
+
+mod bitcoin;
+mod unspent;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use storage_api::blocks::{BlockError, Height};
+
+use crate::bitcoin::{BtcHash, Error as BitcoinError, Network, OutPoint, RecordPosition};
+
+pub use bitcoin::BitcoinImport;
+pub use unspent::{BitcoinSummary, UnspentSet};
+
+/// Whether an import may begin in the middle of a chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coverage {
+    /// From the chain's beginning: every spent output must be known.
+    #[default]
+    Whole,
+    /// From any block on: spent outputs that were never seen are counted.
+    Partial,
+}
+
+/// Which block ended an import, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockPlace {
+    /// File, record and offset.
+    pub at: RecordPosition,
+    /// The block's hash.
+    pub hash: BtcHash,
+}
+
+impl fmt::Display for BlockPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: block {}", self.at, self.hash)
+    }
+}
+
+/// Why an import stopped. Every block before the one named is stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] storage_api::Error),
+    /// The block store refused the block.
+    #[error(transparent)]
+    Blocks(#[from] BlockError),
+    /// The file is not readable or not what it should be.
+    #[error(transparent)]
+    Source(#[from] BitcoinError),
+    /// The store and the file are of two networks.
+    #[error("{place}: the file is of {found}, the store of {expected}")]
+    Network {
+        /// The block.
+        place: BlockPlace,
+        /// The store's network.
+        expected: Network,
+        /// The file's network.
+        found: Network,
+    },
+    /// The block's parent is not stored.
+    #[error("{place}: its parent {parent} is not stored; the tip is {tip} at height {height}")]
+    MissingParent {
+        /// The block.
+        place: BlockPlace,
+        /// Its parent.
+        parent: BtcHash,
+        /// The store's tip.
+        tip: BtcHash,
+        /// The tip's height.
+        height: Height,
+    },
+    /// The block's parent is stored below the tip: a fork, which an import does not follow.
+    #[error("{place}: a fork: its parent is stored at height {parent}, the tip is at {tip}")]
+    Fork {
+        /// The block.
+        place: BlockPlace,
+        /// The parent's height.
+        parent: Height,
+        /// The tip's height.
+        tip: Height,
+    },
+    /// The first block is not the chain's first, and the import was not told that this is meant.
+    #[error("{place}: begins in mid-chain; say --partial to count spent outputs never seen")]
+    MidChain {
+        /// The block.
+        place: BlockPlace,
+    },
+    /// Nothing says how high the first block is.
+    #[error("{place}: nothing says its height; say --first-height")]
+    UnknownHeight {
+        /// The block.
+        place: BlockPlace,
+    },
+    /// What was said of the first block's height is not so.
+    #[error("{place}: its height is {found}, not {asked} as said by --first-height")]
+    WrongHeight {
+        /// The block.
+        place: BlockPlace,
+        /// Height that was said.
+        asked: Height,
+        /// Height that the chain gives.
+        found: Height,
+    },
+    /// The block spends an output that does not exist or was spent before.
+    #[error("{place}: spends output {}:{}, which does not exist or is spent", .output.tx_id, .output.vout)]
+    MissingOutput {
+        /// The block.
+        place: BlockPlace,
+        /// The output.
+        output: Box<OutPoint>,
+    },
+    /// A block higher than this format's 32-bit heights.
+    #[error("{place}: height {height} is past the limit of {}", u32::MAX)]
+    TooHigh {
+        /// The block.
+        place: BlockPlace,
+        /// Its height.
+        height: Height,
+    },
+}
+
+/// What an import did so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportReport {
+    /// The file that is being read.
+    pub file: PathBuf,
+    /// Blocks stored.
+    pub blocks: u64,
+    /// Blocks that were stored before and passed over.
+    pub known_blocks: u64,
+    /// Transactions stored.
+    pub transactions: u64,
+    /// Bytes of bodies stored.
+    pub body_bytes: u64,
+    /// The tip's height after the last block.
+    pub tip: Option<Height>,
+    /// It was asked to stop, and did so between two commits.
+    pub stopped: bool,
+}
