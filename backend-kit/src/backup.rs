@@ -1,8 +1,8 @@
 //! Backup: a complete second store of the same content, from one view.
 //!
-//! Invariants: the target is missing or empty before; until everything is durable its marker says `creating`, so a copy that
-//! was cut short never opens as a store; a failure removes what was written. The copy keeps the table numbers and the chain
-//! and gets a store id of its own.
+//! Invariants: the target is missing or empty before; until everything is durable its marker says
+//! `creating`, so a copy that was cut short never opens as a store; a failure removes what was
+//! written. The copy keeps the table numbers and the chain and gets a store id of its own.
 
 use std::path::Path;
 use std::time::Instant;

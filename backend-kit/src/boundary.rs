@@ -1,7 +1,9 @@
-//! The boundary to an engine's library: its panics become errors, its errors learn where they happened.
+//! The boundary to an engine's library: its panics become errors, its errors learn where they
+//! happened.
 //!
-//! Invariant: a panic of a library that may panic never passes this line; a library that does not is called directly, so
-//! the guard costs nothing there. A caught panic in a write is treated as a failed write by the caller.
+//! Invariant: a panic of a library that may panic never passes this line; a library that does not
+//! is called directly, so the guard costs nothing there. A caught panic in a write is treated as a
+//! failed write by the caller.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,8 +16,8 @@ use crate::raw::{CommitFailure, RawEngine};
 #[inline]
 pub(crate) fn call<E: RawEngine, T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     if E::MAY_PANIC {
-        // The engine's own state is not looked at again after a panic in a write: the transaction fails for good, and a
-        // failed commit poisons the store. Reads only look.
+        // The engine's own state is not looked at again after a panic in a write: the transaction
+        // fails for good, and a failed commit poisons the store. Reads only look.
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)))
     } else {
         work()

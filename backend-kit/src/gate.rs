@@ -1,8 +1,10 @@
-//! The writer gate: one write transaction at a time, and batches either one at a time or beside each other.
+//! The writer gate: one write transaction at a time, and batches either one at a time or beside
+//! each other.
 //!
-//! Invariants: a thread that holds the gate exclusively and asks again gets `WouldDeadlock` at once (trap 9); waiting
-//! transactions go before new batches, so a stream of batches cannot starve them; the gate is free again when its guard
-//! drops, whatever happened. Cost: one uncontended mutex each way.
+//! Invariants: a thread that holds the gate exclusively and asks again gets `WouldDeadlock` at once
+//! (trap 9); waiting transactions go before new batches, so a stream of batches cannot starve them;
+//! the gate is free again when its guard drops, whatever happened. Cost: one uncontended mutex each
+//! way.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};

@@ -1,10 +1,12 @@
 //! What an engine has to bring; everything else of the contract is done once, in [`crate::Store`].
 //!
-//! The raw level reuses [`Reader`], [`Writer`] and [`Cursor`] with these promises of the caller: the table exists
-//! (the internal one, [`TableId::INTERNAL`], included), keys are 1..= the engine's limit, values within the engine's limit,
-//! ranges are not empty, values are as stored (the checksum envelope is added and removed above), one write transaction or
-//! batch at a time unless batches are declared concurrent. What an engine must keep: a view never changes; a failed call
-//! returns a typed error and never panics unless [`RawEngine::MAY_PANIC`] says so, in which case panics are caught above.
+//! The raw level reuses [`Reader`], [`Writer`] and [`Cursor`] with these promises of the caller:
+//! the table exists (the internal one, [`TableId::INTERNAL`], included), keys are 1..= the engine's
+//! limit, values within the engine's limit, ranges are not empty, values are as stored (the
+//! checksum envelope is added and removed above), one write transaction or batch at a time unless
+//! batches are declared concurrent. What an engine must keep: a view never changes; a failed call
+//! returns a typed error and never panics unless [`RawEngine::MAY_PANIC`] says so, in which case
+//! panics are caught above.
 
 use std::fmt;
 use std::path::Path;
@@ -30,8 +32,9 @@ pub struct RawTable {
 pub struct RawOpen<'a> {
     /// Memory, or a directory that belongs to this engine alone and exists.
     pub location: Location<'a>,
-    /// All tables, in order of number, the internal one first. Missing ones are made (never when read-only: a table that
-    /// is missing then reads as empty); every table of the engine is in this list.
+    /// All tables, in order of number, the internal one first. Missing ones are made (never when
+    /// read-only: a table that is missing then reads as empty); every table of the engine is
+    /// in this list.
     pub tables: &'a [RawTable],
     /// Whether the directory was made just now and holds nothing.
     pub fresh: bool,
@@ -68,8 +71,8 @@ impl RawOpen<'_> {
 pub enum CommitFailure {
     /// Nothing was committed and the engine is as before; the store goes on.
     Aborted(Error),
-    /// A write or sync failed on the way, or the library panicked: it may have been committed or not. The store is
-    /// poisoned and the caller gets `CommitUnknown` with this as the source.
+    /// A write or sync failed on the way, or the library panicked: it may have been committed or
+    /// not. The store is poisoned and the caller gets `CommitUnknown` with this as the source.
     Unknown(Error),
 }
 
@@ -84,8 +87,8 @@ pub trait RawBatch: Writer + Sized {
 
 /// The write transaction: reads its own writes. Dropping it aborts.
 pub trait RawTxn: RawBatch + Reader {
-    /// Whether the three calls below are the engine's own. Otherwise the shared journal of pre-images does the work and
-    /// they are never called.
+    /// Whether the three calls below are the engine's own. Otherwise the shared journal of
+    /// pre-images does the work and they are never called.
     const NATIVE_SAVEPOINTS: bool = false;
 
     /// Marks the present state; marks are numbered by depth from 0.
@@ -96,7 +99,8 @@ pub trait RawTxn: RawBatch + Reader {
         Err(Error::unsupported("native_savepoints"))
     }
 
-    /// Takes everything since the mark of this depth back; that mark stays, deeper ones go. The depth exists.
+    /// Takes everything since the mark of this depth back; that mark stays, deeper ones go. The
+    /// depth exists.
     ///
     /// # Errors
     /// Of the engine.
@@ -148,13 +152,15 @@ pub trait RawEngine: Sized + Send + Sync + 'static {
     /// What it can do at best.
     const CAPABILITIES: Capabilities;
 
-    /// Version of how this crate lays tables out in the engine, recorded in the marker; a newer one is refused.
+    /// Version of how this crate lays tables out in the engine, recorded in the marker; a newer one
+    /// is refused.
     const FORMAT: u32;
 
     /// The library may panic on damaged files; every call is then guarded.
     const MAY_PANIC: bool = false;
 
-    /// Batches of this many operations and more are sorted by table and key before they reach the engine.
+    /// Batches of this many operations and more are sorted by table and key before they reach the
+    /// engine.
     const SORT_BATCH_FROM: usize = usize::MAX;
 
     /// What only this engine knows.
@@ -176,7 +182,8 @@ pub trait RawEngine: Sized + Send + Sync + 'static {
     /// Opens the engine's own files.
     ///
     /// # Errors
-    /// `Unsupported` for a location or access it cannot do, `Corruption`, `FormatTooNew`, `Full`, `Io`.
+    /// `Unsupported` for a location or access it cannot do, `Corruption`, `FormatTooNew`, `Full`,
+    /// `Io`.
     fn open(request: &RawOpen<'_>, options: &Self::Options) -> Result<(Self, RawOpened)>;
 
     /// What this open store can do.
@@ -190,8 +197,9 @@ pub trait RawEngine: Sized + Send + Sync + 'static {
     /// `TooManyReaders`, `Io`.
     fn view(&self) -> Result<Self::View>;
 
-    /// Begins several views of one and the same commit. Commits of other threads may happen meanwhile: share one engine
-    /// snapshot, or compare the views' transaction numbers and begin the odd ones again.
+    /// Begins several views of one and the same commit. Commits of other threads may happen
+    /// meanwhile: share one engine snapshot, or compare the views' transaction numbers and
+    /// begin the odd ones again.
     ///
     /// # Errors
     /// As [`RawEngine::view`].
@@ -215,7 +223,8 @@ pub trait RawEngine: Sized + Send + Sync + 'static {
     /// Any error poisons the store.
     fn sync(&self) -> Result<()>;
 
-    /// Bytes of a table without a scan, where the engine knows; `None` lets the caller estimate from a sample of rows.
+    /// Bytes of a table without a scan, where the engine knows; `None` lets the caller estimate
+    /// from a sample of rows.
     ///
     /// # Errors
     /// Of the engine.
@@ -229,8 +238,8 @@ pub trait RawEngine: Sized + Send + Sync + 'static {
     /// Of the engine.
     fn space(&self) -> Result<RawSpace>;
 
-    /// Bytes in use, cheap enough to be asked at every view: what a long-lived view pins is measured as the growth of
-    /// this figure since it began. 0 when unknown.
+    /// Bytes in use, cheap enough to be asked at every view: what a long-lived view pins is
+    /// measured as the growth of this figure since it began. 0 when unknown.
     fn used_bytes(&self) -> u64;
 
     /// Compacts. Exclusive engines are called without any view or writer alive.
@@ -241,8 +250,8 @@ pub trait RawEngine: Sized + Send + Sync + 'static {
         Err(Error::unsupported("compact"))
     }
 
-    /// Copies the engine's files of the last commit into an existing empty directory, online. `false`: it has no way of its
-    /// own, and the caller streams rows into a new store instead.
+    /// Copies the engine's files of the last commit into an existing empty directory, online.
+    /// `false`: it has no way of its own, and the caller streams rows into a new store instead.
     ///
     /// # Errors
     /// `Io`, `DiskFull`.

@@ -1,8 +1,9 @@
 //! Reading through the kit: views, and what a view and a write transaction do alike.
 //!
-//! Invariants: a key that cannot be stored is absent (traps 1 and 2); an engine sees only tables that exist, keys that are
-//! legal and ranges that are not empty; a value of a table with envelope is checked before it is lent. Cost over the
-//! engine's call: an index into the rules and two comparisons.
+//! Invariants: a key that cannot be stored is absent (traps 1 and 2); an engine sees only tables
+//! that exist, keys that are legal and ranges that are not empty; a value of a table with envelope
+//! is checked before it is lent. Cost over the engine's call: an index into the rules and two
+//! comparisons.
 
 use std::fmt;
 use std::ops::Deref;
@@ -150,7 +151,8 @@ pub(crate) fn commit_seq<E: RawEngine, R: Reader>(reader: &R) -> Result<CommitSe
     }
 }
 
-/// A cursor over one table. A row whose envelope is damaged is an error of that move; the next move goes on behind it.
+/// A cursor over one table. A row whose envelope is damaged is an error of that move; the next move
+/// goes on behind it.
 pub struct TableCursor<'r, E: RawEngine, C> {
     /// Absent over an empty range, which the engine never sees.
     raw: Option<C>,

@@ -1,9 +1,10 @@
 //! The register of live views: how many, how old, what they pin, and the limits on them (trap 11).
 //!
-//! Invariants: every live view has a ticket, and nothing borrowed from a view is ever revoked: past the hard age its next
-//! call fails, and space returns when it drops; exclusive work starts only without views and holds new ones back until it
-//! is done. Cost: one uncontended mutex and one clock read for each begin and each drop; nothing on a read, unless a hard
-//! age is set, which costs one clock read a call.
+//! Invariants: every live view has a ticket, and nothing borrowed from a view is ever revoked: past
+//! the hard age its next call fails, and space returns when it drops; exclusive work starts only
+//! without views and holds new ones back until it is done. Cost: one uncontended mutex and one
+//! clock read for each begin and each drop; nothing on a read, unless a hard age is set, which
+//! costs one clock read a call.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -82,7 +83,8 @@ impl Registry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a view, waiting for exclusive work to end. `used_bytes` is what the store takes now.
+    /// Registers a view, waiting for exclusive work to end. `used_bytes` is what the store takes
+    /// now.
     pub(crate) fn enter(self: &Arc<Self>, used_bytes: u64) -> Ticket {
         let began = self.clock.now();
         let mut state = self.lock();

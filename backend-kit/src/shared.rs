@@ -1,7 +1,9 @@
-//! What the store's handle and its views share: the engine, the rules, the gate, the register, the poison, the lock.
+//! What the store's handle and its views share: the engine, the rules, the gate, the register, the
+//! poison, the lock.
 //!
-//! Invariants: the directory stays locked until the last view has dropped, because the engine's files are open till then;
-//! a store that a write or sync has failed on takes no writes until it is reopened, while readers go on (trap 24).
+//! Invariants: the directory stays locked until the last view has dropped, because the engine's
+//! files are open till then; a store that a write or sync has failed on takes no writes until it is
+//! reopened, while readers go on (trap 24).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

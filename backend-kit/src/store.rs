@@ -1,7 +1,8 @@
 //! [`Store`]: the contract over any raw engine.
 //!
-//! Invariants: the marker knows a table before the engine does; a creation that fails leaves nothing behind; opening
-//! read-only changes no byte; compaction that needs the store to itself is refused with `Busy` while views live.
+//! Invariants: the marker knows a table before the engine does; a creation that fails leaves
+//! nothing behind; opening read-only changes no byte; compaction that needs the store to itself is
+//! refused with `Busy` while views live.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -248,7 +249,8 @@ impl<E: RawEngine> Store<E> {
         Txn::begin(shared, gate).map(Some)
     }
 
-    /// Bytes of a table from a sample of rows at both ends; exact when the sample is the whole table.
+    /// Bytes of a table from a sample of rows at both ends; exact when the sample is the whole
+    /// table.
     fn sample_bytes(&self, view: &View<E>, table: TableId, rows: Count) -> Result<Count> {
         let (mut seen, mut bytes) = (0u64, 0u64);
         let mut cursor = view.cursor(table, KeyRange::all())?;

@@ -1,7 +1,9 @@
-//! Tables of an open store: merging a schema into what the marker knows, and what each call needs to know of a table.
+//! Tables of an open store: merging a schema into what the marker knows, and what each call needs
+//! to know of a table.
 //!
-//! Invariants: a known name keeps its number whatever the order of declaration; a new one gets the next number, which was
-//! never given before; hints are replaced, settings that bear meaning are refused when they differ (trap 15, trap 16).
+//! Invariants: a known name keeps its number whatever the order of declaration; a new one gets the
+//! next number, which was never given before; hints are replaced, settings that bear meaning are
+//! refused when they differ (trap 15, trap 16).
 
 use storage_api::{
     Access, Capabilities, Catalogue, ChecksumSetting, Error, ErrorKind, KEY_BYTES_MAX_PORTABLE,
@@ -10,7 +12,8 @@ use storage_api::{
 
 use crate::raw::RawTable;
 
-/// The engine's name of the internal table; a schema cannot have it, because it does not begin with a letter.
+/// The engine's name of the internal table; a schema cannot have it, because it does not begin with
+/// a letter.
 const INTERNAL_NAME: &str = "_internal";
 
 /// What a schema did to the list of tables.

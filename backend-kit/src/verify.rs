@@ -1,8 +1,9 @@
-//! Verification of a store: every byte read, every key found again, counts compared, the engine's own check.
+//! Verification of a store: every byte read, every key found again, counts compared, the engine's
+//! own check.
 //!
-//! Invariants: read-only; damage is a finding and never ends the walk of the other tables; what cannot be read at all is a
-//! finding too. Cost: one scan and one get a row. An engine's library may crash on damaged files, so tools run this in a
-//! child process (the facade does).
+//! Invariants: read-only; damage is a finding and never ends the walk of the other tables; what
+//! cannot be read at all is a finding too. Cost: one scan and one get a row. An engine's library
+//! may crash on damaged files, so tools run this in a child process (the facade does).
 
 use storage_api::{
     Count, Cursor, Error, Finding, KeyRange, KvStore, Reader, Result, TableCheck, TableId, Verify,

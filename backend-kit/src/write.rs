@@ -1,9 +1,10 @@
 //! Writing through the kit: the write transaction with savepoints, and batches.
 //!
-//! Invariants: nothing reaches the engine that the contract refuses; every ordered commit carries its number in the same
-//! engine transaction; an operation that the engine failed leaves a transaction that can only be aborted; the gate is held
-//! until the engine's transaction is gone. Savepoints are one journal of pre-images for every engine that has none of its
-//! own, kept only while a savepoint exists (trap 20).
+//! Invariants: nothing reaches the engine that the contract refuses; every ordered commit carries
+//! its number in the same engine transaction; an operation that the engine failed leaves a
+//! transaction that can only be aborted; the gate is held until the engine's transaction is gone.
+//! Savepoints are one journal of pre-images for every engine that has none of its own, kept only
+//! while a savepoint exists (trap 20).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,7 +21,8 @@ use crate::read::{self, SEQ_KEY, TableCursor, Value};
 use crate::shared::Shared;
 use crate::tables::{Rule, Rules};
 
-/// Pre-images of what was changed since the first savepoint, as the operations that put them back, newest last.
+/// Pre-images of what was changed since the first savepoint, as the operations that put them back,
+/// newest last.
 #[derive(Debug, Default)]
 struct Journal {
     undo: WriteBatch,
@@ -31,7 +33,8 @@ struct Journal {
 /// The single writer's transaction.
 #[must_use = "a write transaction that is dropped aborts"]
 pub struct Txn<'s, E: RawEngine> {
-    // The order of fields is the order of dropping: the engine's transaction goes before the gate opens.
+    // The order of fields is the order of dropping: the engine's transaction goes before the gate
+    // opens.
     raw: E::Txn<'s>,
     journal: Journal,
     depth: u32,
@@ -447,8 +450,8 @@ fn write_op<E: RawEngine>(
     }
 }
 
-/// Hands the operations on sorted by table and key between range deletes, of each key only the last. Source: performance 3,
-/// sorted batches load 1.2 to 2.1 times faster.
+/// Hands the operations on sorted by table and key between range deletes, of each key only the
+/// last. Source: performance 3, sorted batches load 1.2 to 2.1 times faster.
 fn for_each_sorted<'b>(
     batch: &'b WriteBatch,
     write: &mut impl FnMut(BatchOp<'b>) -> Result<()>,
@@ -472,7 +475,8 @@ fn flush_sorted<'b>(
     run: &mut Vec<(TableId, &'b [u8], BatchOp<'b>)>,
     write: &mut impl FnMut(BatchOp<'b>) -> Result<()>,
 ) -> Result<()> {
-    // A stable sort keeps the operations of one key in order, so the last of each group is the one that wins.
+    // A stable sort keeps the operations of one key in order, so the last of each group is the one
+    // that wins.
     run.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
     let mut ops = run.drain(..).peekable();
     while let Some((table, key, op)) = ops.next() {

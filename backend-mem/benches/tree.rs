@@ -6,6 +6,7 @@
 //! Keys are 32 random bytes, values 150; half of a batch overwrites, half inserts. A batch "beside
 //! snapshots" clones the map first and keeps the last four clones; `BTreeMap` has no cheap clone,
 //! so its plain batch is the yardstick there too.
+//! "Warmed" batches use `Tree::warm`; the others have no such call and repeat their plain batch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hint::black_box;
@@ -26,7 +27,16 @@ const RANGES_PER_ROUND: usize = 50_000;
 const BATCHES_PER_ROUND: usize = 40;
 const CLONES: usize = 100_000;
 
+const WARMED_AT_ONCE: usize = 16;
+
 type Key = [u8; KEY_LEN];
+
+/// Whether a batch is announced to the map, a group of keys at a time, before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Plain,
+    Warmed,
+}
 
 /// What is measured of every structure. Reads return a sum so that they touch key and value.
 trait Map: Default {
@@ -37,6 +47,15 @@ trait Map: Default {
     fn scan(&self) -> usize;
     fn range(&self, start: &[u8], rows: usize) -> usize;
     fn snapshot(&self) -> Option<Self::Snapshot>;
+
+    /// Prepares for writes of `keys`; only the tree can.
+    fn warm(&self, _keys: &[Key]) {}
+
+    /// The sum over the values of `keys`, looked up in the fastest way the structure has.
+    fn get_many(&self, keys: &[Key]) -> usize {
+        let values = keys.iter().filter_map(|key| self.get(key));
+        values.map(|value| usize::from(value[0])).sum()
+    }
 }
 
 #[inline]
@@ -80,6 +99,18 @@ impl Map for Tree {
 
     fn snapshot(&self) -> Option<Tree> {
         Some(self.clone())
+    }
+
+    fn warm(&self, keys: &[Key]) {
+        Tree::warm(self, keys);
+    }
+
+    fn get_many(&self, keys: &[Key]) -> usize {
+        let mut sum = 0;
+        Tree::get_many(self, keys, |_, value| {
+            sum += value.map_or(0, |value| usize::from(value[0]));
+        });
+        sum
     }
 }
 
@@ -150,16 +181,36 @@ macro_rules! impl_for_imbl {
 impl_for_imbl!(Box<[u8]>, Arc<[u8]>);
 impl_for_imbl!(Arc<[u8]>, Arc<[u8]>);
 
-const MEASURES: [&str; 9] = [
-    "load, random order",
-    "get hit",
-    "get miss",
-    "scan, per entry",
-    "range of 10",
-    "batch of 1000, per key",
-    "batch beside snapshots, per key",
-    "snapshot (clone and drop)",
-    "bytes of RSS per entry",
+/// What is measured, in the order of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    Load,
+    Hit,
+    HitMany,
+    Miss,
+    Scan,
+    Range,
+    Batch,
+    BatchWarmed,
+    Beside,
+    BesideWarmed,
+    Snapshot,
+    Resident,
+}
+
+const MEASURES: [(Measure, &str); 12] = [
+    (Measure::Load, "load, random order"),
+    (Measure::Hit, "get hit"),
+    (Measure::HitMany, "get hit, many at once"),
+    (Measure::Miss, "get miss"),
+    (Measure::Scan, "scan, per entry"),
+    (Measure::Range, "range of 10"),
+    (Measure::Batch, "batch of 1000, per key"),
+    (Measure::BatchWarmed, "same, warmed"),
+    (Measure::Beside, "batch beside snapshots, per key"),
+    (Measure::BesideWarmed, "same, warmed"),
+    (Measure::Snapshot, "snapshot (clone and drop)"),
+    (Measure::Resident, "bytes of RSS per entry"),
 ];
 
 /// The keys of one round, the same for all structures.
@@ -167,7 +218,9 @@ struct Round {
     hits: Vec<Key>,
     misses: Vec<Key>,
     batches: Vec<Vec<Key>>,
-    snapshot_batches: Vec<Vec<Key>>,
+    warmed_batches: Vec<Vec<Key>>,
+    beside_batches: Vec<Vec<Key>>,
+    beside_warmed_batches: Vec<Vec<Key>>,
 }
 
 fn fresh(rng: &mut ChaCha8Rng) -> Key {
@@ -178,7 +231,7 @@ fn fresh(rng: &mut ChaCha8Rng) -> Key {
 
 impl Round {
     fn new(rng: &mut ChaCha8Rng, known: &[Key]) -> Self {
-        let mut pick = |rng: &mut ChaCha8Rng| known[rng.random_range(0..known.len())];
+        let pick = |rng: &mut ChaCha8Rng| known[rng.random_range(0..known.len())];
         let hits = (0..READS_PER_ROUND).map(|_| pick(rng)).collect();
         let misses = (0..READS_PER_ROUND).map(|_| fresh(rng)).collect();
         let mut batches = || {
@@ -191,7 +244,9 @@ impl Round {
             hits,
             misses,
             batches: batches(),
-            snapshot_batches: batches(),
+            warmed_batches: batches(),
+            beside_batches: batches(),
+            beside_warmed_batches: batches(),
         }
     }
 }
@@ -232,37 +287,35 @@ impl<M: Map> Subject<M> {
         }
     }
 
-    fn put_all(&mut self, keys: &[Key], value: &mut [u8]) {
-        for key in keys {
-            value[..8].copy_from_slice(&key[8..16]);
-            self.map.put(key, value);
+    fn add(&mut self, measure: Measure, nanos: f64) {
+        self.samples[measure as usize].push(nanos);
+    }
+
+    fn put_all(&mut self, keys: &[Key], value: &mut [u8], pace: Pace) {
+        for group in keys.chunks(WARMED_AT_ONCE) {
+            if pace == Pace::Warmed {
+                self.map.warm(group);
+            }
+            for key in group {
+                value[..8].copy_from_slice(&key[8..16]);
+                self.map.put(key, value);
+            }
         }
     }
-}
 
-impl<M: Map> Contender for Subject<M> {
-    fn load(&mut self, keys: &[Key], value: &[u8]) {
-        let before = resident_bytes();
-        let mut value = value.to_vec();
-        let nanos = nanos_per(keys.len(), || self.put_all(keys, &mut value));
-        self.samples[0].push(nanos);
-        let grown = resident_bytes().saturating_sub(before);
-        self.samples[8].push(grown as f64 / keys.len() as f64);
-    }
-
-    fn round(&mut self, round: &Round, value: &mut [u8]) {
+    fn reads(&mut self, round: &Round) {
         let sum = |map: &M, keys: &[Key]| -> usize {
-            keys.iter()
-                .filter_map(|key| map.get(key))
-                .map(|value| usize::from(value[0]))
-                .sum()
+            let values = keys.iter().filter_map(|key| map.get(key));
+            values.map(|value| usize::from(value[0])).sum()
         };
         let nanos = nanos_per(round.hits.len(), || sum(&self.map, &round.hits));
-        self.samples[1].push(nanos);
+        self.add(Measure::Hit, nanos);
+        let nanos = nanos_per(round.hits.len(), || self.map.get_many(&round.hits));
+        self.add(Measure::HitMany, nanos);
         let nanos = nanos_per(round.misses.len(), || sum(&self.map, &round.misses));
-        self.samples[2].push(nanos);
+        self.add(Measure::Miss, nanos);
         let nanos = nanos_per(self.map.entries(), || self.map.scan());
-        self.samples[3].push(nanos);
+        self.add(Measure::Scan, nanos);
         let starts = &round.hits[..RANGES_PER_ROUND];
         let nanos = nanos_per(starts.len(), || {
             starts
@@ -270,32 +323,56 @@ impl<M: Map> Contender for Subject<M> {
                 .map(|start| self.map.range(start, 10))
                 .sum::<usize>()
         });
-        self.samples[4].push(nanos);
-        let writes = BATCHES_PER_ROUND * BATCH_LEN;
-        let nanos = nanos_per(writes, || {
-            round
-                .batches
+        self.add(Measure::Range, nanos);
+    }
+
+    fn batches(&mut self, batches: &[Vec<Key>], value: &mut [u8], pace: Pace) -> f64 {
+        nanos_per(BATCHES_PER_ROUND * BATCH_LEN, || {
+            batches
                 .iter()
-                .for_each(|batch| self.put_all(batch, value));
-        });
-        self.samples[5].push(nanos);
+                .for_each(|batch| self.put_all(batch, value, pace));
+        })
+    }
+
+    fn batches_beside(&mut self, batches: &[Vec<Key>], value: &mut [u8], pace: Pace) -> f64 {
         let mut kept = VecDeque::new();
-        let nanos = nanos_per(writes, || {
-            for batch in &round.snapshot_batches {
+        nanos_per(BATCHES_PER_ROUND * BATCH_LEN, || {
+            for batch in batches {
                 kept.extend(self.map.snapshot());
-                self.put_all(batch, value);
+                self.put_all(batch, value, pace);
                 if kept.len() > SNAPSHOTS_KEPT {
                     kept.pop_front();
                 }
             }
-        });
-        self.samples[6].push(nanos);
-        drop(kept);
+        })
+    }
+}
+
+impl<M: Map> Contender for Subject<M> {
+    fn load(&mut self, keys: &[Key], value: &[u8]) {
+        let before = resident_bytes();
+        let mut value = value.to_vec();
+        let nanos = nanos_per(keys.len(), || self.put_all(keys, &mut value, Pace::Plain));
+        self.add(Measure::Load, nanos);
+        let grown = resident_bytes().saturating_sub(before);
+        self.add(Measure::Resident, grown as f64 / keys.len() as f64);
+    }
+
+    fn round(&mut self, round: &Round, value: &mut [u8]) {
+        self.reads(round);
+        let nanos = self.batches(&round.batches, value, Pace::Plain);
+        self.add(Measure::Batch, nanos);
+        let nanos = self.batches(&round.warmed_batches, value, Pace::Warmed);
+        self.add(Measure::BatchWarmed, nanos);
+        let nanos = self.batches_beside(&round.beside_batches, value, Pace::Plain);
+        self.add(Measure::Beside, nanos);
+        let nanos = self.batches_beside(&round.beside_warmed_batches, value, Pace::Warmed);
+        self.add(Measure::BesideWarmed, nanos);
         if self.map.snapshot().is_some() {
             let nanos = nanos_per(CLONES, || {
-                (0..CLONES).for_each(|_| drop(self.map.snapshot()))
+                (0..CLONES).for_each(|_| drop(self.map.snapshot()));
             });
-            self.samples[7].push(nanos);
+            self.add(Measure::Snapshot, nanos);
         }
     }
 
@@ -315,8 +392,9 @@ fn print_table(columns: &[(&str, [Option<f64>; MEASURES.len()])]) {
         "{:>12}{:>12}{:>12}",
         "/ BTreeMap", "/ imbl Box", "/ imbl Arc"
     );
-    for (index, measure) in MEASURES.iter().enumerate() {
-        print!("{measure:<34}");
+    for (measure, name) in MEASURES {
+        let index = measure as usize;
+        print!("{name:<34}");
         for (_, medians) in columns {
             match medians[index] {
                 Some(median) => print!("{median:>16.1}"),

@@ -1,7 +1,7 @@
 //! The engine: the published roots, and what begins from them.
 //!
-//! Invariants: roots are replaced as a whole under a lock that is held for a pointer's exchange only; a version lives as
-//! long as a view holds it and is freed with the last one.
+//! Invariants: roots are replaced as a whole under a lock that is held for a pointer's exchange
+//! only; a version lives as long as a view holds it and is freed with the last one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,8 +40,10 @@ impl MemEngine {
 
     pub(crate) fn publish(&self, tables: Vec<Tree>) {
         let fresh = Arc::new(tables);
-        let old =
-            std::mem::replace(&mut *self.roots.lock().unwrap_or_else(PoisonError::into_inner), fresh);
+        let old = std::mem::replace(
+            &mut *self.roots.lock().unwrap_or_else(PoisonError::into_inner),
+            fresh,
+        );
         // The old version may be large and is freed without the lock.
         drop(old);
     }
@@ -84,7 +86,9 @@ impl RawEngine for MemEngine {
 
     fn views(&self, count: usize) -> Result<Vec<MemView>> {
         let roots = self.roots();
-        Ok((0..count).map(|_| MemView::new(Arc::clone(&roots))).collect())
+        Ok((0..count)
+            .map(|_| MemView::new(Arc::clone(&roots)))
+            .collect())
     }
 
     fn begin(&self) -> Result<MemTxn<'_>> {
@@ -101,7 +105,9 @@ impl RawEngine for MemEngine {
 
     fn table_bytes(&self, table: TableId) -> Result<Option<Count>> {
         let roots = self.roots();
-        Ok(roots.get(table.index()).map(|table| Count::Exact(table.payload_bytes() as u64)))
+        Ok(roots
+            .get(table.index())
+            .map(|table| Count::Exact(table.payload_bytes() as u64)))
     }
 
     fn space(&self) -> Result<RawSpace> {

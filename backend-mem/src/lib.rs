@@ -1,11 +1,13 @@
 //! Engine in memory: multi-version, with views in constant time.
 //!
-//! Every table is a copy-on-write [`tree::Tree`]; a commit publishes a new list of roots, a view holds the list it began
-//! with. Readers take a lock for the time of one counter increment, never while anyone writes.
+//! Every table is a copy-on-write [`tree::Tree`]; a commit publishes a new list of roots, a view
+//! holds the list it began with. Readers take a lock for the time of one counter increment, never
+//! while anyone writes.
 //!
-//! Invariants: safe code only; nothing outlives the process, so every durability is accepted and reported as
-//! [`storage_api::Effective::Process`]; memory is bounded by `OpenOptions::memory_budget_bytes`, past which writes are
-//! refused with `Full` and nothing is lost.
+//! Invariants: safe code only; nothing outlives the process, so every durability is accepted and
+//! reported as [`storage_api::Effective::Process`]; memory is bounded by
+//! `OpenOptions::memory_budget_bytes`, past which writes are refused with `Full` and nothing is
+//! lost.
 //!
 //! ```
 //! use storage_api::{Durability, Engine, KvStore, Location, Reader, Schema, TableDef, WriteTxn, Writer};

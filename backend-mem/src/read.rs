@@ -1,6 +1,7 @@
 //! Views and cursors: a version's trees, read without copying.
 //!
-//! Invariants: a view holds its version alive; a cursor never leaves its range and allocates nothing.
+//! Invariants: a view holds its version alive; a cursor never leaves its range and allocates
+//! nothing.
 
 use storage_api::{Count, Cursor, Entry, Error, ErrorKind, KeyRange, Reader, Result, TableId};
 
@@ -20,9 +21,11 @@ impl MemView {
 }
 
 pub(crate) fn table(tables: &[Tree], id: TableId) -> Result<&Tree> {
-    tables
-        .get(id.index())
-        .ok_or_else(|| Error::new(ErrorKind::UnknownTable { table: id.to_string() }))
+    tables.get(id.index()).ok_or_else(|| {
+        Error::new(ErrorKind::UnknownTable {
+            table: id.to_string(),
+        })
+    })
 }
 
 impl Reader for MemView {
@@ -63,7 +66,11 @@ type Row<'t> = Option<(&'t [u8], &'t [u8])>;
 
 impl<'t> MemCursor<'t> {
     pub(crate) fn new(table: &'t Tree, range: KeyRange) -> Self {
-        Self { inner: table.cursor(), range, place: Place::Before }
+        Self {
+            inner: table.cursor(),
+            range,
+            place: Place::Before,
+        }
     }
 
     /// Takes a row reached upwards: it may lie behind the range.

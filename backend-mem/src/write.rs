@@ -1,14 +1,13 @@
 //! The write transaction: a private version, published whole by the commit.
 //!
-//! Invariants: readers see nothing of it before the commit; a savepoint is a clone of the roots, so taking one and going
-//! back cost the number of tables; the memory limit is checked at every put, before anything is published.
+//! Invariants: readers see nothing of it before the commit; a savepoint is a clone of the roots, so
+//! taking one and going back cost the number of tables; the memory limit is checked at every put,
+//! before anything is published.
 
 use std::fmt;
 
 use backend_kit::{CommitFailure, RawBatch, RawTxn};
-use storage_api::{
-    Count, Durability, Error, ErrorKind, KeyRange, Reader, Result, TableId, Writer,
-};
+use storage_api::{Count, Durability, Error, ErrorKind, KeyRange, Reader, Result, TableId, Writer};
 
 use crate::engine::{MemEngine, memory_bytes};
 use crate::read::{MemCursor, table};
@@ -24,7 +23,9 @@ pub struct MemTxn<'e> {
 
 impl fmt::Debug for MemTxn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemTxn").field("memory_bytes", &self.memory_bytes).finish_non_exhaustive()
+        f.debug_struct("MemTxn")
+            .field("memory_bytes", &self.memory_bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -32,15 +33,21 @@ impl<'e> MemTxn<'e> {
     pub(crate) fn new(engine: &'e MemEngine) -> Self {
         let tables = engine.roots().to_vec();
         let memory_bytes = memory_bytes(&tables);
-        Self { engine, tables, savepoints: Vec::new(), memory_bytes }
+        Self {
+            engine,
+            tables,
+            savepoints: Vec::new(),
+            memory_bytes,
+        }
     }
 
     /// Changes one table and keeps the sum of memory.
     fn change<T>(&mut self, id: TableId, change: impl FnOnce(&mut Tree) -> T) -> Result<T> {
-        let table = self
-            .tables
-            .get_mut(id.index())
-            .ok_or_else(|| Error::new(ErrorKind::UnknownTable { table: id.to_string() }))?;
+        let table = self.tables.get_mut(id.index()).ok_or_else(|| {
+            Error::new(ErrorKind::UnknownTable {
+                table: id.to_string(),
+            })
+        })?;
         let before = table.memory_bytes() as u64;
         let done = change(table);
         let after = table.memory_bytes() as u64;
@@ -88,7 +95,8 @@ impl Writer for MemTxn<'_> {
     }
 
     fn delete_range(&mut self, id: TableId, range: &KeyRange) -> Result<()> {
-        self.change(id, |table| table.remove_range(range.start(), range.end())).map(|_| ())
+        self.change(id, |table| table.remove_range(range.start(), range.end()))
+            .map(|_| ())
     }
 }
 

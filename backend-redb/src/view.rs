@@ -23,6 +23,16 @@ use crate::error::fail;
 /// A value pinned in redb's page cache.
 pub struct RedbValue<'a>(AccessGuard<'a, Bytes>);
 
+impl<'a> RedbValue<'a> {
+    /// redb checks where a value ends when it is looked at, and panics on a damaged page. That is now, where a panic is
+    /// caught, and not at the caller's next use.
+    #[inline]
+    fn new(value: AccessGuard<'a, Bytes>) -> Self {
+        let _checked = value.value();
+        Self(value)
+    }
+}
+
 impl Deref for RedbValue<'_> {
     type Target = [u8];
 
@@ -60,7 +70,7 @@ macro_rules! readable {
         impl Readable for $table {
             fn value(&self, key: &[u8]) -> Result<Option<RedbValue<'_>>> {
                 match ReadableTable::get(self, key) {
-                    Ok(value) => Ok(value.map(RedbValue)),
+                    Ok(value) => Ok(value.map(RedbValue::new)),
                     Err(error) => Err(fail(error)),
                 }
             }

@@ -1,8 +1,9 @@
-//! The content digest: one SHA-256 over everything an application stored, the same on every engine for the same content.
+//! The content digest: one SHA-256 over everything an application stored, the same on every engine
+//! for the same content.
 //!
-//! The bytes that are hashed are told in `docs/format/content-digest.md`: tables in order of name, rows in order of key,
-//! each with its lengths, values without envelope; table numbers, internal tables and tables without rows take no part.
-//! Cost: one scan of the store.
+//! The bytes that are hashed are told in `docs/format/content-digest.md`: tables in order of name,
+//! rows in order of key, each with its lengths, values without envelope; table numbers, internal
+//! tables and tables without rows take no part. Cost: one scan of the store.
 
 use std::fmt;
 

@@ -1,9 +1,10 @@
 //! The facade: one store of any engine, chosen by URL, and what is built on it.
 //!
 //! # Starting points
-//! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path; [`Opener`] with options;
-//! [`BitcoinImport`] imports a chain; [`ContentDigest`] compares stores; [`verify`] checks one in a child process.
-//! The contract itself, with every trait, is in [`storage_api`], which is re-exported here.
+//! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path;
+//! [`Opener`] with options; [`BitcoinImport`] imports a chain; [`ContentDigest`] compares stores;
+//! [`verify`] checks one in a child process. The contract itself, with every trait, is in
+//! [`storage_api`], which is re-exported here.
 //!
 //! # Features
 //! | feature | adds | needs |

@@ -1,7 +1,7 @@
 //! What a store holds, without a scan: the numbers behind `chainstore stat`.
 //!
-//! Invariants: no table is scanned; a number that is an estimate says so; a consumer's numbers appear when its tables are
-//! in the store, whatever schema it was opened with.
+//! Invariants: no table is scanned; a number that is an estimate says so; a consumer's numbers
+//! appear when its tables are in the store, whatever schema it was opened with.
 
 use std::fmt;
 
@@ -27,9 +27,15 @@ impl HashOrder {
     /// # Errors
     /// Of the store.
     pub fn of<S: KvStore>(store: &S) -> Result<Self> {
-        let Ok(unspent) = UnspentSet::resolve(store.catalogue()) else { return Ok(Self::Stored) };
+        let Ok(unspent) = UnspentSet::resolve(store.catalogue()) else {
+            return Ok(Self::Stored);
+        };
         let known = unspent.summary(&store.begin_read()?)?;
-        Ok(if known.is_some() { Self::Reversed } else { Self::Stored })
+        Ok(if known.is_some() {
+            Self::Reversed
+        } else {
+            Self::Stored
+        })
     }
 
     /// The bytes as the chain's tools print them.
@@ -186,7 +192,9 @@ impl StoreStat {
 
 impl BlocksStat {
     fn gather<S: KvStore>(store: &S, order: HashOrder) -> Result<Self> {
-        let Ok(blocks) = KvBlocks::resolve(store.catalogue()) else { return Ok(Self::default()) };
+        let Ok(blocks) = KvBlocks::resolve(store.catalogue()) else {
+            return Ok(Self::default());
+        };
         let view = store.begin_read()?;
         let totals = blocks.totals(&view).map_err(store_error)?;
         let tip = blocks.tip(&view).map_err(store_error)?;
@@ -205,7 +213,9 @@ impl BlocksStat {
 
 impl BitcoinStat {
     fn gather<S: KvStore>(store: &S) -> Result<Option<Self>> {
-        let Ok(unspent) = UnspentSet::resolve(store.catalogue()) else { return Ok(None) };
+        let Ok(unspent) = UnspentSet::resolve(store.catalogue()) else {
+            return Ok(None);
+        };
         let summary = unspent.summary(&store.begin_read()?)?;
         Ok(summary.map(|summary| Self {
             network: summary.network.map(|network| network.to_string()),

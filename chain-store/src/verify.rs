@@ -1,16 +1,15 @@
 //! Verification in a child process, because an engine's library may crash on damaged files.
 //!
-//! The child opens the store read-only, reads everything ([`storage_api::Verify`]) and writes one JSON object a line to its
-//! standard output: progress, then the report. Invariants: the parent never opens the store; a child that dies, is killed
-//! or says nothing is itself a finding; what the child could not even open is an error with its exit code.
+//! The child opens the store read-only, reads everything ([`storage_api::Verify`]) and writes one
+//! JSON object a line to its standard output: progress, then the report. Invariants: the parent
+//! never opens the store; a child that dies, is killed or says nothing is itself a finding; what
+//! the child could not even open is an error with its exit code.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitStatus, Stdio};
 
 use serde::{Deserialize, Serialize};
-use storage_api::{
-    Error, Finding, KvStore, OpenOptions, Result, TableCheck, VerifyReport,
-};
+use storage_api::{Error, Finding, KvStore, OpenOptions, Result, TableCheck, VerifyReport};
 
 use crate::any::AnyStore;
 
@@ -19,9 +18,17 @@ use crate::any::AnyStore;
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Event {
     /// So far.
-    Progress { table: String, rows: u64, bytes: u64 },
+    Progress {
+        table: String,
+        rows: u64,
+        bytes: u64,
+    },
     /// The end of it.
-    Report { tables: Vec<Read>, findings: Vec<Found>, engine_check: Option<String> },
+    Report {
+        tables: Vec<Read>,
+        findings: Vec<Found>,
+        engine_check: Option<String>,
+    },
     /// The store could not be read at all.
     Failed { message: String },
 }
@@ -60,12 +67,11 @@ pub enum VerifyError {
 ///
 /// # Errors
 /// Of opening; `Unsupported` when an engine from outside has no verification.
-pub fn here(
-    url: &str,
-    progress: &mut dyn FnMut(&TableCheck),
-) -> Result<VerifyReport> {
+pub fn here(url: &str, progress: &mut dyn FnMut(&TableCheck)) -> Result<VerifyReport> {
     let store = AnyStore::open_existing(url, &OpenOptions::read_only())?;
-    let verify = store.as_verify().ok_or_else(|| Error::unsupported("verify"))?;
+    let verify = store
+        .as_verify()
+        .ok_or_else(|| Error::unsupported("verify"))?;
     verify.verify(progress)
 }
 
@@ -82,11 +88,17 @@ pub fn child(url: &str, out: &mut dyn Write) -> Result<VerifyReport> {
             .and_then(|()| out.flush());
     };
     let verified = here(url, &mut |check| {
-        say(&Event::Progress { table: check.table.clone(), rows: check.rows, bytes: check.bytes });
+        say(&Event::Progress {
+            table: check.table.clone(),
+            rows: check.rows,
+            bytes: check.bytes,
+        });
     });
     match &verified {
         Ok(report) => say(&event_of(report)),
-        Err(error) => say(&Event::Failed { message: with_sources(error) }),
+        Err(error) => say(&Event::Failed {
+            message: with_sources(error),
+        }),
     }
     verified
 }
@@ -96,12 +108,19 @@ fn event_of(report: &VerifyReport) -> Event {
         tables: report
             .tables
             .iter()
-            .map(|t| Read { table: t.table.clone(), rows: t.rows, bytes: t.bytes })
+            .map(|t| Read {
+                table: t.table.clone(),
+                rows: t.rows,
+                bytes: t.bytes,
+            })
             .collect(),
         findings: report
             .findings
             .iter()
-            .map(|f| Found { place: f.place.clone(), what: f.what.clone() })
+            .map(|f| Found {
+                place: f.place.clone(),
+                what: f.what.clone(),
+            })
             .collect(),
         engine_check: report.engine_check.clone(),
     }
@@ -137,7 +156,9 @@ pub fn in_child(
         for line in BufReader::new(out).lines() {
             let line = line.map_err(VerifyError::Start)?;
             // Anything else on the child's output is the engine library's own chatter.
-            let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+            let Ok(event) = serde_json::from_str::<Event>(&line) else {
+                continue;
+            };
             match event {
                 Event::Progress { table, rows, bytes } => {
                     let check = TableCheck { table, rows, bytes };
@@ -150,20 +171,32 @@ pub fn in_child(
     }
     let status = child.wait().map_err(VerifyError::Start)?;
     match ended {
-        Some(Event::Report { tables, findings, engine_check }) => Ok(VerifyReport {
+        Some(Event::Report {
+            tables,
+            findings,
+            engine_check,
+        }) => Ok(VerifyReport {
             tables: tables
                 .into_iter()
-                .map(|t| TableCheck { table: t.table, rows: t.rows, bytes: t.bytes })
+                .map(|t| TableCheck {
+                    table: t.table,
+                    rows: t.rows,
+                    bytes: t.bytes,
+                })
                 .collect(),
             findings: findings
                 .into_iter()
-                .map(|f| Finding { place: f.place, what: f.what })
+                .map(|f| Finding {
+                    place: f.place,
+                    what: f.what,
+                })
                 .collect(),
             engine_check,
         }),
-        Some(Event::Failed { message }) => {
-            Err(VerifyError::Refused { code: status.code().unwrap_or(1), message })
-        }
+        Some(Event::Failed { message }) => Err(VerifyError::Refused {
+            code: status.code().unwrap_or(1),
+            message,
+        }),
         Some(Event::Progress { .. }) | None => Ok(died(status, last)),
     }
 }
@@ -177,7 +210,9 @@ fn died(status: ExitStatus, last: Option<TableCheck>) -> VerifyReport {
     let mut report = VerifyReport::default();
     report.findings.push(Finding {
         place,
-        what: format!("the verification process died ({status}); the engine cannot read this store"),
+        what: format!(
+            "the verification process died ({status}); the engine cannot read this store"
+        ),
     });
     report.tables.extend(last);
     report

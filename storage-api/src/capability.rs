@@ -1,6 +1,8 @@
-//! What a store can do, as data: declared here, and each field tested in both directions by the suite.
+//! What a store can do, as data: declared here, and each field tested in both directions by the
+//! suite.
 //!
-//! Invariant: declared means that the conformance case passes; not declared means that the call returns `Unsupported`.
+//! Invariant: declared means that the conformance case passes; not declared means that the call
+//! returns `Unsupported`.
 
 use crate::commit::{Durability, Effective};
 
@@ -75,7 +77,8 @@ pub struct Capabilities {
     pub persistent: bool,
     /// Blind batches of several threads run beside each other.
     pub concurrent_batches: bool,
-    /// Savepoints are the engine's own (otherwise one shared journal does them). They work either way.
+    /// Savepoints are the engine's own (otherwise one shared journal does them). They work either
+    /// way.
     pub native_savepoints: bool,
     /// A range delete costs the same whatever it covers.
     pub constant_range_delete: bool,

@@ -1,6 +1,7 @@
 //! Time, as the store sees it, behind a trait so that tests can turn it.
 //!
-//! Invariant: nothing that is stored or ordered depends on a clock; it serves ages, limits and periods only.
+//! Invariant: nothing that is stored or ordered depends on a clock; it serves ages, limits and
+//! periods only.
 
 use std::fmt;
 use std::sync::Mutex;

@@ -1,7 +1,7 @@
 //! Commits: how durable they are asked to be, how durable they are, and their place in the order.
 //!
-//! Invariant: a persistent store may strengthen what was asked, never weaken it, and reports what it did
-//! ([`Commit::effective`]). Source: contract 2.3.
+//! Invariant: a persistent store may strengthen what was asked, never weaken it, and reports what
+//! it did ([`Commit::effective`]). Source: contract 2.3.
 
 use std::fmt;
 
@@ -10,7 +10,8 @@ use std::fmt;
 pub enum Durability {
     /// A suffix of commits may go even on process death, until `sync`.
     Volatile,
-    /// Survives the death of the process. Power loss may drop a suffix of commits, and never tears or reorders.
+    /// Survives the death of the process. Power loss may drop a suffix of commits, and never tears
+    /// or reorders.
     Buffered,
     /// On stable storage when the commit returns.
     #[default]
@@ -40,8 +41,8 @@ impl From<Durability> for Effective {
     }
 }
 
-/// A commit's place in the order of one store: strictly increasing, persisted in the commit, equal to the order in which
-/// commits become visible. Zero is the store before its first commit.
+/// A commit's place in the order of one store: strictly increasing, persisted in the commit, equal
+/// to the order in which commits become visible. Zero is the store before its first commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitSeq(u64);
 
@@ -77,7 +78,8 @@ impl fmt::Display for CommitSeq {
 /// The receipt of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// Its place. `None` only for a batch that ran beside others in a store opened without ordered commits.
+    /// Its place. `None` only for a batch that ran beside others in a store opened without ordered
+    /// commits.
     pub seq: Option<CommitSeq>,
     /// What it survives.
     pub effective: Effective,

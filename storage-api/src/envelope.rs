@@ -1,10 +1,12 @@
-//! The checksum envelope: four bytes behind a value, so that a flipped bit is an error and not an answer.
+//! The checksum envelope: four bytes behind a value, so that a flipped bit is an error and not an
+//! answer.
 //!
-//! Layout of a stored value in a table with [`crate::ChecksumSetting::Envelope`]: the value, then the CRC-32C (little
-//! endian) of table number (2 bytes, little endian), key length (4 bytes, little endian), key, value. The table and the key
-//! take part, so that a value served for another key or from another table is caught as well. A value is opened by cutting
-//! the last four bytes off, so zero copy stays. Digests and change sets are over the values without it.
-//! The byte ruler is in `docs/format/envelope.md`.
+//! Layout of a stored value in a table with [`crate::ChecksumSetting::Envelope`]: the value, then
+//! the CRC-32C (little endian) of table number (2 bytes, little endian), key length (4 bytes,
+//! little endian), key, value. The table and the key take part, so that a value served for another
+//! key or from another table is caught as well. A value is opened by cutting the last four bytes
+//! off, so zero copy stays. Digests and change sets are over the values without it. The byte ruler
+//! is in `docs/format/envelope.md`.
 
 use crate::error::{Error, Result};
 use crate::table::TableId;

@@ -1,9 +1,10 @@
 //! Errors, cut by what the caller does about them: retry, reopen, fix the input, repair.
 //!
-//! One [`Error`] for every store. It carries a [`ErrorKind`] to match on, the engine, the operation and the table it
-//! happened in, and the engine's own error as `source()`. It is one pointer wide, so that `Result<Option<Value>>` on a
-//! read path stays small. Invariants: absence of a key is never an error; an unknown commit outcome is its own kind
-//! ([`ErrorKind::CommitUnknown`]) and never a guess; messages never print keys or values.
+//! One [`Error`] for every store. It carries a [`ErrorKind`] to match on, the engine, the operation
+//! and the table it happened in, and the engine's own error as `source()`. It is one pointer wide,
+//! so that `Result<Option<Value>>` on a read path stays small. Invariants: absence of a key is
+//! never an error; an unknown commit outcome is its own kind ([`ErrorKind::CommitUnknown`]) and
+//! never a guess; messages never print keys or values.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -58,7 +59,8 @@ pub enum ErrorKind {
         /// The id or name that was asked for.
         table: String,
     },
-    /// The schema is not one this store can have: a bad name, a name twice, a setting that bears meaning changed.
+    /// The schema is not one this store can have: a bad name, a name twice, a setting that bears
+    /// meaning changed.
     #[error("schema refused: {reason}")]
     SchemaRefused {
         /// Which table and why.
@@ -307,7 +309,8 @@ impl Error {
         })
     }
 
-    /// The error of the operating system, sorted into disk full, permission, missing or plain input and output.
+    /// The error of the operating system, sorted into disk full, permission, missing or plain input
+    /// and output.
     #[must_use]
     pub fn from_io(source: std::io::Error, place: impl Into<String>) -> Self {
         use std::io::ErrorKind as Io;
@@ -377,7 +380,8 @@ impl Error {
         self.0.table.as_deref()
     }
 
-    /// Running the same transaction again may succeed, with nothing else to do. Never true of `CommitUnknown`.
+    /// Running the same transaction again may succeed, with nothing else to do. Never true of
+    /// `CommitUnknown`.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Conflict)

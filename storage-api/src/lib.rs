@@ -1,16 +1,19 @@
 //! The storage contract of a blockchain node: what every store means, whatever engine is behind it.
 //!
 //! # What this is
-//! Named, ordered tables of bytes ([`TableDef`], [`KeyRange`], [`Cursor`]), owned consistent views ([`ReadTxn`]), one
-//! serializable writer ([`WriteTxn`]) and blind batches ([`WriteBatch`]), with declared durability ([`Durability`]),
-//! capabilities ([`Capabilities`]) and structured errors ([`Error`]); a block store in the caller's transaction
-//! ([`blocks`]); and the pieces that several crates need exactly alike: [`overlay`], [`ChangeSet`], [`codec`], [`Clock`].
+//! Named, ordered tables of bytes ([`TableDef`], [`KeyRange`], [`Cursor`]), owned consistent views
+//! ([`ReadTxn`]), one serializable writer ([`WriteTxn`]) and blind batches ([`WriteBatch`]), with
+//! declared durability ([`Durability`]), capabilities ([`Capabilities`]) and structured errors
+//! ([`Error`]); a block store in the caller's transaction ([`blocks`]); and the pieces that several
+//! crates need exactly alike: [`overlay`], [`ChangeSet`], [`codec`], [`Clock`].
 //!
 //! # What this is not
-//! No engine, no file, no thread: this crate does no input or output, and nothing in its dependency tree does.
+//! No engine, no file, no thread: this crate does no input or output, and nothing in its dependency
+//! tree does.
 //!
 //! # Starting points
-//! [`KvStore`] for a store, [`Engine`] for opening one, [`blocks::BlockStore`] for blocks, [`Error`] for what can go wrong.
+//! [`KvStore`] for a store, [`Engine`] for opening one, [`blocks::BlockStore`] for blocks,
+//! [`Error`] for what can go wrong.
 //!
 //! ```
 //! use storage_api::{Durability, KvStore, KvStoreExt, Reader, Result, TableId, Writer};

@@ -1,9 +1,10 @@
 //! Key ranges, normalised once so that no engine ever sees an odd one.
 //!
-//! Every range is held as `start <= key < end`, `end` absent meaning unbounded. Invariants: an excluded start `k` becomes
-//! `k 00`, an included end `k` becomes `k 00`, both exact because no key lies between; an empty bound means unbounded
-//! below (trap 1); a reversed or equal pair is the one canonical empty range (trap 5); a prefix of `ff` bytes only has no
-//! end (trap 6). Cost: bounds up to 40 bytes live inline, longer ones take one allocation each.
+//! Every range is held as `start <= key < end`, `end` absent meaning unbounded. Invariants: an
+//! excluded start `k` becomes `k 00`, an included end `k` becomes `k 00`, both exact because no key
+//! lies between; an empty bound means unbounded below (trap 1); a reversed or equal pair is the one
+//! canonical empty range (trap 5); a prefix of `ff` bytes only has no end (trap 6). Cost: bounds up
+//! to 40 bytes live inline, longer ones take one allocation each.
 
 use std::ops::Bound;
 

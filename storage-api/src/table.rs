@@ -1,22 +1,25 @@
-//! Tables: what a consumer declares ([`TableDef`]), what a store assigns ([`TableId`]), and what it knows
-//! ([`Catalogue`]).
+//! Tables: what a consumer declares ([`TableDef`]), what a store assigns ([`TableId`]), and what it
+//! knows ([`Catalogue`]).
 //!
-//! Invariants: a name has one id for the life of the store and an id is never given to another name, because undo
-//! records, change sets and deltas carry ids for years. Hints steer speed and never a meaning; settings (checksum
-//! envelope, key limit) bear meaning and are fixed when the table is created.
+//! Invariants: a name has one id for the life of the store and an id is never given to another
+//! name, because undo records, change sets and deltas carry ids for years. Hints steer speed and
+//! never a meaning; settings (checksum envelope, key limit) bear meaning and are fixed when the
+//! table is created.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The longest key that every engine takes, in bytes (LMDB's default limit is the smallest of them).
+/// The longest key that every engine takes, in bytes (LMDB's default limit is the smallest of
+/// them).
 pub const KEY_BYTES_MAX_PORTABLE: usize = 511;
 
 /// The longest table name, in bytes.
 pub const TABLE_NAME_BYTES_MAX: usize = 64;
 
-/// A table's number inside one store: assigned when the table is first created, recorded, never reused.
+/// A table's number inside one store: assigned when the table is first created, recorded, never
+/// reused.
 ///
 /// Zero is the store's internal table and never handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

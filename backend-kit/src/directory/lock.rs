@@ -1,8 +1,10 @@
-//! The lock file: the writer holds it exclusively, readers share it; the kernel frees it when the process dies.
+//! The lock file: the writer holds it exclusively, readers share it; the kernel frees it when the
+//! process dies.
 //!
-//! Invariants: a stale file never blocks anyone, because the lock is the kernel's and not the file's existence; the process
-//! id in it is a hint for messages only; a reader writes nothing, and on a read-only mount without lock file it goes on
-//! without a lock, because nobody can write there.
+//! Invariants: a stale file never blocks anyone, because the lock is the kernel's and not the
+//! file's existence; the process id in it is a hint for messages only; a reader writes nothing, and
+//! on a read-only mount without lock file it goes on without a lock, because nobody can write
+//! there.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};

@@ -1,8 +1,9 @@
 //! The marker: a short text that says whose directory this is. Format: `docs/format/directory.md`.
 //!
-//! Invariants: the first line is the magic and the marker's version, the last line is the CRC-32C of everything before it;
-//! a newer version is refused by number; an unknown line is a corruption, because this version wrote all it knows; parsing
-//! never panics and never allocates more than the text's length allows.
+//! Invariants: the first line is the magic and the marker's version, the last line is the CRC-32C
+//! of everything before it; a newer version is refused by number; an unknown line is a corruption,
+//! because this version wrote all it knows; parsing never panics and never allocates more than the
+//! text's length allows.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -42,7 +43,8 @@ pub struct Marker {
     pub chain_id: Option<ChainId>,
     /// Completeness.
     pub state: State,
-    /// The number that the next new table gets; numbers below it were given out and are never given again.
+    /// The number that the next new table gets; numbers below it were given out and are never
+    /// given again.
     pub next_table: u16,
     /// All tables, in order of number.
     pub tables: Vec<TableInfo>,

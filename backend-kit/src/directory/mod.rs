@@ -1,4 +1,5 @@
-//! The directory around an engine's files: marker, lock, data folder. Format: `docs/format/directory.md`.
+//! The directory around an engine's files: marker, lock, data folder. Format:
+//! `docs/format/directory.md`.
 //!
 //! ```text
 //! STORE/CHAINSTORE        marker: engine, format, store id, chain id, state, tables; replaced atomically
@@ -6,10 +7,11 @@
 //! STORE/data/             the engine's own files
 //! ```
 //!
-//! Invariants: a directory of another engine, chain or newer format is refused and not one byte of it is touched (bsc#2647
-//! lost a data directory that way); a non-empty directory without marker is never adopted; the marker says `creating`
-//! until the engine's files are complete, so a creation that was killed is started again and never mistaken for an empty
-//! store; a table is in the marker before it is in the engine. Read-only opening writes nothing.
+//! Invariants: a directory of another engine, chain or newer format is refused and not one byte of
+//! it is touched (bsc#2647 lost a data directory that way); a non-empty directory without marker is
+//! never adopted; the marker says `creating` until the engine's files are complete, so a creation
+//! that was killed is started again and never mistaken for an empty store; a table is in the marker
+//! before it is in the engine. Read-only opening writes nothing.
 
 mod lock;
 mod marker;
@@ -54,7 +56,8 @@ pub enum Found {
 /// Reads the marker of a directory without locking or touching it; `None` when there is no marker.
 ///
 /// # Errors
-/// `NotAStore` when the path is not a directory, `FormatTooNew`, `Corruption`, `PermissionDenied`, `Io`.
+/// `NotAStore` when the path is not a directory, `FormatTooNew`, `Corruption`, `PermissionDenied`,
+/// `Io`.
 pub fn read_marker(path: &Path) -> Result<Option<Marker>> {
     let file = path.join(MARKER_FILE);
     match fs::read(&file) {
@@ -184,11 +187,13 @@ fn check_marker(
 }
 
 impl Directory {
-    /// Looks at the path, refuses what is not ours, and locks the rest: exclusively to write, shared to read.
+    /// Looks at the path, refuses what is not ours, and locks the rest: exclusively to write,
+    /// shared to read.
     ///
     /// # Errors
-    /// `NotFound`, `NotAStore`, `WrongEngine`, `WrongChain`, `FormatTooNew`, `AlreadyOpen`, `PermissionDenied`,
-    /// `Corruption`, `Io`. Nothing was touched then, except that a missing directory may have been made.
+    /// `NotFound`, `NotAStore`, `WrongEngine`, `WrongChain`, `FormatTooNew`, `AlreadyOpen`,
+    /// `PermissionDenied`, `Corruption`, `Io`. Nothing was touched then, except that a missing
+    /// directory may have been made.
     pub fn open(path: &Path, engine: (&str, u32), options: &OpenOptions) -> Result<(Self, Found)> {
         let creates =
             options.access == Access::ReadWrite && options.if_missing == IfMissing::Create;
@@ -278,8 +283,8 @@ impl Directory {
 
     /// Removes what a creation that failed has made in this path: nothing half-done stays.
     ///
-    /// The engine must have let go of its files. What cannot be removed is marked `creating`, so the next creation does.
-    /// A folder that existed before stays.
+    /// The engine must have let go of its files. What cannot be removed is marked `creating`, so
+    /// the next creation does. A folder that existed before stays.
     pub fn undo_creation(path: &Path, existed: bool) {
         if fs::remove_dir_all(path.join(DATA_FOLDER)).is_ok() {
             for file in [MARKER_FILE, LOCK_FILE] {

@@ -1,9 +1,9 @@
 //! Cursor: a position in one version of the tree, moved in both directions.
 //!
 //! A cursor borrows the tree and holds the path to its leaf, inline for any realistic height, so
-//! that moving allocates nothing. Rows live as long as the tree, not as the cursor. It stands before
-//! the first entry, on an entry, or after the last; `next` and `prev` leave an end on its inner
-//! side and stay there on the other. A move inside a leaf is O(1), to the next leaf O(log n).
+//! that moving allocates nothing. Rows live as long as the tree, not as the cursor. It stands
+//! before the first entry, on an entry, or after the last; `next` and `prev` leave an end on its
+//! inner side and stay there on the other. A move inside a leaf is O(1), to the next leaf O(log n).
 
 use super::branch::{Branch, Node};
 use super::edit::lower_bound;

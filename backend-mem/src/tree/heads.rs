@@ -1,4 +1,5 @@
-//! Key heads: the eight bytes of a key that decide most comparisons without touching the key itself.
+//! Key heads: the eight bytes of a key that decide most comparisons without touching the key
+//! itself.
 //!
 //! A node keeps, beside its packed keys, one big-endian `u64` per key taken after the prefix that
 //! all its keys share. Invariant used everywhere: with a common prefix of `skip` bytes,

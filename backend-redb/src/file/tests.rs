@@ -17,6 +17,7 @@ fn medium(len: u64) -> Arc<Medium> {
     Arc::new(Medium {
         backend: Box::new(backend),
         used_bytes: len.into(),
+        measure: Measure::Written,
     })
 }
 

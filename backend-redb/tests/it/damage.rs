@@ -37,8 +37,13 @@ fn use_damaged(image: Vec<u8>, tally: &mut Tally) {
         return;
     };
     if let Some(view) = tally.guarded(|| engine.view()) {
+        for key in (0..200).step_by(7).map(|n| [n, n % 4]) {
+            // The kit guards the get and not what the caller does with the value.
+            if let Some(Some(value)) = tally.guarded(|| view.get(A, &key)) {
+                assert!(value.len() < 100_000);
+            }
+        }
         for table in [A, B] {
-            tally.guarded(|| view.get(table, &[7, 7]).map(|value| value.map(|v| v.len())));
             tally.guarded(|| {
                 let mut cursor = view.cursor(table, KeyRange::all())?;
                 while cursor.next()?.is_some() {}
@@ -100,5 +105,6 @@ fn nothing_panics_where_nothing_catches() {
         use_damaged(image, &mut tally);
     }
     println!("{tally:?}");
-    assert!(tally.sound > 300 && tally.refused > 30, "{tally:?}");
+    let felt = tally.refused + tally.panicked;
+    assert!(tally.sound > 300 && felt > 50, "{tally:?}");
 }

@@ -105,6 +105,11 @@ fn a_view_pins_what_it_sees_and_lets_go() {
             (0..500_u32).try_for_each(|n| txn.put(A, &n.to_be_bytes(), &[byte; 1000]))
         });
     };
+    for n in 0..30 { rewrite(n); println!("{n} {}", engine.used_bytes()); }
+    let v = engine.view().unwrap();
+    for n in 0..10 { rewrite(n); println!("pinned {n} {}", engine.used_bytes()); }
+    drop(v);
+    for n in 0..10 { rewrite(n); println!("free {n} {}", engine.used_bytes()); }
     (0..6).for_each(rewrite);
     let settled = engine.used_bytes();
     assert!(settled > 500_000, "{settled}");

@@ -1,10 +1,11 @@
 //! [`AnyStore`]: one type for every compiled engine and for engines from outside, chosen at run time by URL.
 //!
-//! Invariants: it is a [`KvStore`] like any other and passes the same suite; one predictable branch a call and no
-//! allocation; an engine that is not compiled in is an error that names the feature. The delegation is written once, in the
-//! macro [`each`], so an engine is added in one list.
+//! Invariants: it is a [`KvStore`] like any other and passes the same suite; one predictable branch
+//! a call and no allocation; an engine that is not compiled in is an error that names the feature.
+//! The delegation is written once, in the macro [`each`], so an engine is added in one list.
 
-/// Runs an expression for whichever engine the value is of. `$kind` is the enum, `$it` the engine's own value inside.
+/// Runs an expression for whichever engine the value is of. `$kind` is the enum, `$it` the engine's
+/// own value inside.
 macro_rules! each {
     ($kind:ident, $value:expr, $it:pat => $body:expr) => {
         match $value {
@@ -99,14 +100,24 @@ impl KvStore for AnyStore {
             views.into_iter().map(wrap).collect()
         }
         match self {
-            Self::Mem(store) => store.begin_read_many(views).map(|v| wrap(v, AnyReadTxn::Mem)),
+            Self::Mem(store) => store
+                .begin_read_many(views)
+                .map(|v| wrap(v, AnyReadTxn::Mem)),
             #[cfg(feature = "redb")]
-            Self::Redb(store) => store.begin_read_many(views).map(|v| wrap(v, AnyReadTxn::Redb)),
+            Self::Redb(store) => store
+                .begin_read_many(views)
+                .map(|v| wrap(v, AnyReadTxn::Redb)),
             #[cfg(feature = "lmdb")]
-            Self::Lmdb(store) => store.begin_read_many(views).map(|v| wrap(v, AnyReadTxn::Lmdb)),
+            Self::Lmdb(store) => store
+                .begin_read_many(views)
+                .map(|v| wrap(v, AnyReadTxn::Lmdb)),
             #[cfg(feature = "rocks")]
-            Self::Rocks(store) => store.begin_read_many(views).map(|v| wrap(v, AnyReadTxn::Rocks)),
-            Self::Dyn(store) => store.begin_read_many(views).map(|v| wrap(v, AnyReadTxn::Dyn)),
+            Self::Rocks(store) => store
+                .begin_read_many(views)
+                .map(|v| wrap(v, AnyReadTxn::Rocks)),
+            Self::Dyn(store) => store
+                .begin_read_many(views)
+                .map(|v| wrap(v, AnyReadTxn::Dyn)),
         }
     }
 
@@ -117,14 +128,24 @@ impl KvStore for AnyStore {
 
     fn try_begin_write(&self, wait: Duration) -> Result<Option<AnyWriteTxn<'_>>> {
         match self {
-            Self::Mem(store) => store.try_begin_write(wait).map(|txn| txn.map(AnyWriteTxn::Mem)),
+            Self::Mem(store) => store
+                .try_begin_write(wait)
+                .map(|txn| txn.map(AnyWriteTxn::Mem)),
             #[cfg(feature = "redb")]
-            Self::Redb(store) => store.try_begin_write(wait).map(|txn| txn.map(AnyWriteTxn::Redb)),
+            Self::Redb(store) => store
+                .try_begin_write(wait)
+                .map(|txn| txn.map(AnyWriteTxn::Redb)),
             #[cfg(feature = "lmdb")]
-            Self::Lmdb(store) => store.try_begin_write(wait).map(|txn| txn.map(AnyWriteTxn::Lmdb)),
+            Self::Lmdb(store) => store
+                .try_begin_write(wait)
+                .map(|txn| txn.map(AnyWriteTxn::Lmdb)),
             #[cfg(feature = "rocks")]
-            Self::Rocks(store) => store.try_begin_write(wait).map(|txn| txn.map(AnyWriteTxn::Rocks)),
-            Self::Dyn(store) => store.try_begin_write(wait).map(|txn| txn.map(AnyWriteTxn::Dyn)),
+            Self::Rocks(store) => store
+                .try_begin_write(wait)
+                .map(|txn| txn.map(AnyWriteTxn::Rocks)),
+            Self::Dyn(store) => store
+                .try_begin_write(wait)
+                .map(|txn| txn.map(AnyWriteTxn::Dyn)),
         }
     }
 

@@ -1,16 +1,18 @@
 //! Opening [`AnyStore`] by URL.
 //!
-//! Invariants: without a scheme the directory's marker decides, and a directory without marker is an error that says so; an
-//! engine that is known and not compiled in is named together with the feature that adds it; nothing is touched before the
-//! engine is certain.
+//! Invariants: without a scheme the directory's marker decides, and a directory without marker is
+//! an error that says so; an engine that is known and not compiled in is named together with the
+//! feature that adds it; nothing is touched before the engine is certain.
 
 use std::path::Path;
 
 use backend_kit::directory;
-use storage_api::{Engine, Error, ErrorKind, IfMissing, Location, OpenOptions, OpenReport, Result, Schema};
+use storage_api::{
+    Engine, Error, ErrorKind, IfMissing, Location, OpenOptions, OpenReport, Result, Schema,
+};
 
-use super::url::{EngineName, StoreUrl};
 use super::AnyStore;
+use super::url::{EngineName, StoreUrl};
 
 /// What only one engine knows, for each of them; an engine looks at its own only.
 #[derive(Clone, Debug, Default)]
@@ -47,9 +49,7 @@ impl Opener {
         match url {
             StoreUrl::Memory => self.open_engine(EngineName::Mem, Location::Memory),
             StoreUrl::Engine(engine, path) => self.open_engine(*engine, Location::Directory(path)),
-            StoreUrl::Path(path) => {
-                self.open_engine(engine_of(path)?, Location::Directory(path))
-            }
+            StoreUrl::Path(path) => self.open_engine(engine_of(path)?, Location::Directory(path)),
         }
     }
 
@@ -58,18 +58,28 @@ impl Opener {
         engine: EngineName,
         location: Location<'_>,
     ) -> Result<(AnyStore, OpenReport)> {
-        let Self { schema, options, engines } = self;
+        let Self {
+            schema,
+            options,
+            engines,
+        } = self;
         #[cfg(not(any(feature = "redb", feature = "lmdb", feature = "rocks")))]
         let EngineOptions {} = engines;
         match engine {
-            EngineName::Mem => backend_mem::MemStore::open(location, schema, options, &Default::default())
-                .map(|(store, report)| (AnyStore::Mem(store), report)),
+            EngineName::Mem => {
+                backend_mem::MemStore::open(location, schema, options, &Default::default())
+                    .map(|(store, report)| (AnyStore::Mem(store), report))
+            }
             #[cfg(feature = "redb")]
-            EngineName::Redb => backend_redb::RedbStore::open(location, schema, options, &engines.redb)
-                .map(|(store, report)| (AnyStore::Redb(store), report)),
+            EngineName::Redb => {
+                backend_redb::RedbStore::open(location, schema, options, &engines.redb)
+                    .map(|(store, report)| (AnyStore::Redb(store), report))
+            }
             #[cfg(feature = "lmdb")]
-            EngineName::Lmdb => backend_lmdb::LmdbStore::open(location, schema, options, &engines.lmdb)
-                .map(|(store, report)| (AnyStore::Lmdb(store), report)),
+            EngineName::Lmdb => {
+                backend_lmdb::LmdbStore::open(location, schema, options, &engines.lmdb)
+                    .map(|(store, report)| (AnyStore::Lmdb(store), report))
+            }
             #[cfg(feature = "rocks")]
             EngineName::Rocks => {
                 backend_rocks::RocksStore::open(location, schema, options, &engines.rocks)
@@ -91,18 +101,25 @@ fn engine_of(path: &Path) -> Result<EngineName> {
         Some(marker) => marker.engine.parse(),
         None => Err(Error::new(ErrorKind::NotAStore {
             path: place(),
-            found: format!("no {} file; write ENGINE:PATH to make a store", directory::MARKER_FILE),
+            found: format!(
+                "no {} file; write ENGINE:PATH to make a store",
+                directory::MARKER_FILE
+            ),
         })),
     }
 }
 
 impl AnyStore {
-    /// Opens or makes the store at a URL such as `redb:path`, `mem:` or the path of an existing store.
+    /// Opens or makes the store at a URL such as `redb:path`, `mem:` or the path of an existing
+    /// store.
     ///
     /// # Errors
     /// As [`Opener::open`].
     pub fn open(url: &str, schema: &Schema) -> Result<Self> {
-        let opener = Opener { schema: schema.clone(), ..Opener::default() };
+        let opener = Opener {
+            schema: schema.clone(),
+            ..Opener::default()
+        };
         Ok(opener.open(&url.parse()?)?.0)
     }
 
@@ -111,7 +128,10 @@ impl AnyStore {
     /// # Errors
     /// As [`Opener::open`]; `NotFound` where there is no store.
     pub fn open_existing(url: &str, options: &OpenOptions) -> Result<Self> {
-        let mut opener = Opener { options: options.clone(), ..Opener::default() };
+        let mut opener = Opener {
+            options: options.clone(),
+            ..Opener::default()
+        };
         opener.options.if_missing = IfMissing::Fail;
         Ok(opener.open(&url.parse()?)?.0)
     }

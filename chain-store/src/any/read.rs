@@ -1,6 +1,7 @@
 //! Views of [`super::AnyStore`]: one enum each for the view, its values and its cursors.
 //!
-//! Invariant: a variant holds exactly what the engine gave; nothing is copied and nothing allocated.
+//! Invariant: a variant holds exactly what the engine gave; nothing is copied and nothing
+//! allocated.
 
 use storage_api::{CommitSeq, DynStore, KvStore, ReadTxn, Reader, Result};
 

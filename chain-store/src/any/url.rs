@@ -1,7 +1,7 @@
 //! Store URLs: `ENGINE:PATH`, `mem:`, or a bare path whose marker names the engine.
 //!
-//! Invariant: parsing never looks at the disk and never guesses; a one-letter scheme is a path (a drive), everything else
-//! before the first colon is an engine's name if it looks like one.
+//! Invariant: parsing never looks at the disk and never guesses; a one-letter scheme is a path (a
+//! drive), everything else before the first colon is an engine's name if it looks like one.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -66,7 +66,10 @@ impl EngineName {
 }
 
 fn join(engines: impl Iterator<Item = EngineName>) -> String {
-    engines.map(EngineName::as_str).collect::<Vec<_>>().join(", ")
+    engines
+        .map(EngineName::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl fmt::Display for EngineName {
@@ -79,12 +82,15 @@ impl FromStr for EngineName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|engine| engine.as_str() == name).ok_or_else(|| {
-            Error::new(ErrorKind::UnknownEngine {
-                engine: name.to_owned(),
-                known: join(Self::ALL.into_iter()),
+        Self::ALL
+            .into_iter()
+            .find(|engine| engine.as_str() == name)
+            .ok_or_else(|| {
+                Error::new(ErrorKind::UnknownEngine {
+                    engine: name.to_owned(),
+                    known: join(Self::ALL.into_iter()),
+                })
             })
-        })
     }
 }
 
@@ -104,7 +110,9 @@ impl FromStr for StoreUrl {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         if text.is_empty() {
-            return Err(Error::invalid("empty store URL; write ENGINE:PATH, PATH or mem:"));
+            return Err(Error::invalid(
+                "empty store URL; write ENGINE:PATH, PATH or mem:",
+            ));
         }
         let Some((scheme, path)) = text.split_once(':') else {
             return Ok(Self::Path(PathBuf::from(text)));
@@ -115,9 +123,9 @@ impl FromStr for StoreUrl {
         }
         match (scheme.parse()?, path) {
             (EngineName::Mem, "") => Ok(Self::Memory),
-            (EngineName::Mem, path) => {
-                Err(Error::invalid(format!("a store in memory has no path: mem:{path}")))
-            }
+            (EngineName::Mem, path) => Err(Error::invalid(format!(
+                "a store in memory has no path: mem:{path}"
+            ))),
             (engine, "") => Err(Error::invalid(format!("{engine}: is missing its path"))),
             (engine, path) => Ok(Self::Engine(engine, PathBuf::from(path))),
         }
@@ -139,14 +147,24 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &StoreUrl) {
-        assert_eq!(text.parse::<StoreUrl>().ok().as_ref(), Some(expected), "{text}");
+        assert_eq!(
+            text.parse::<StoreUrl>().ok().as_ref(),
+            Some(expected),
+            "{text}"
+        );
     }
 
     #[test]
     fn urls() {
         check("mem:", &StoreUrl::Memory);
-        check("redb:a/b", &StoreUrl::Engine(EngineName::Redb, "a/b".into()));
-        check("lmdb:/x:y", &StoreUrl::Engine(EngineName::Lmdb, "/x:y".into()));
+        check(
+            "redb:a/b",
+            &StoreUrl::Engine(EngineName::Redb, "a/b".into()),
+        );
+        check(
+            "lmdb:/x:y",
+            &StoreUrl::Engine(EngineName::Lmdb, "/x:y".into()),
+        );
         check("./a:b", &StoreUrl::Path("./a:b".into()));
         check("c:\\data", &StoreUrl::Path("c:\\data".into()));
         for bad in ["", "mem:x", "rocks:", "leveldb:x"] {

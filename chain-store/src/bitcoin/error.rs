@@ -72,7 +72,8 @@ pub enum Error {
     UnknownFormat {
         /// Where the bytes stand.
         at: RecordPosition,
-        /// The first bytes found, at most [`HEADER_BYTES`](super::HEADER_BYTES); eight are printed.
+        /// The first bytes found, at most [`HEADER_BYTES`](super::HEADER_BYTES); eight are
+        /// printed.
         found: Vec<u8>,
     },
     /// Bitcoin Core 28 and later mask new block files with the key in `xor.dat`.

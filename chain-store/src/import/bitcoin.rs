@@ -1,8 +1,9 @@
 //! Bitcoin: block files into blocks and the set of unspent outputs.
 //!
-//! Invariants: one block is one commit; the height comes from the parent, else from the genesis hash, else from what the
-//! caller says or the coinbase says (BIP 34); a store that began in mid-chain stays marked as such. Not checked: scripts,
-//! difficulty changes, subsidy, maturity; this stores what a node has accepted and proves that it is complete and linked.
+//! Invariants: one block is one commit; the height comes from the parent, else from the genesis
+//! hash, else from what the caller says or the coinbase says (BIP 34); a store that began in
+//! mid-chain stays marked as such. Not checked: scripts, difficulty changes, subsidy, maturity;
+//! this stores what a node has accepted and proves that it is complete and linked.
 
 use std::path::Path;
 
@@ -46,7 +47,8 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
         Ok(schema)
     }
 
-    /// An import of a whole chain into a store that was opened with [`BitcoinImport::schema`], each block durable.
+    /// An import of a whole chain into a store that was opened with [`BitcoinImport::schema`], each
+    /// block durable.
     ///
     /// # Errors
     /// `UnknownTable`.
@@ -129,7 +131,10 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
     /// [`ImportError`].
     pub fn block(&mut self, decoded: &DecodedBlock) -> Result<(), ImportError> {
         let block = &decoded.block;
-        let place = || BlockPlace { at: decoded.position.clone(), hash: block.hash() };
+        let place = || BlockPlace {
+            at: decoded.position.clone(),
+            hash: block.hash(),
+        };
         let mut txn = self.store.begin_write()?;
         let tip = self.blocks.tip(&txn)?;
         let mut summary = self.unspent.summary(&txn)?.unwrap_or_default();
@@ -168,7 +173,11 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
             return Ok(tip.height.next());
         }
         if let Some(below) = self.blocks.height_of(txn, &parent)? {
-            return Err(ImportError::Fork { place: place(), parent: below, tip: tip.height });
+            return Err(ImportError::Fork {
+                place: place(),
+                parent: below,
+                tip: tip.height,
+            });
         }
         let bytes = <[u8; 32]>::try_from(tip.hash.as_bytes()).unwrap_or([0; 32]);
         Err(ImportError::MissingParent {
@@ -179,7 +188,8 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
         })
     }
 
-    /// The height of the first block of an empty store, and whether that is the beginning of the chain.
+    /// The height of the first block of an empty store, and whether that is the beginning of the
+    /// chain.
     fn first_height(
         &self,
         block: &Block,
@@ -195,16 +205,20 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
         };
         if let Some(found) = certain {
             return match self.first_height {
-                Some(asked) if asked != found => {
-                    Err(ImportError::WrongHeight { place: place(), asked, found })
-                }
+                Some(asked) if asked != found => Err(ImportError::WrongHeight {
+                    place: place(),
+                    asked,
+                    found,
+                }),
                 _ => Ok(found),
             };
         }
         if self.coverage == Coverage::Whole {
             return Err(ImportError::MidChain { place: place() });
         }
-        let hint = block.coinbase_height().map(|height| Height::new(u64::from(height)));
+        let hint = block
+            .coinbase_height()
+            .map(|height| Height::new(u64::from(height)));
         match (self.first_height, hint) {
             (Some(asked), _) => Ok(asked),
             (None, Some(hint)) => Ok(hint),
@@ -223,7 +237,10 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
         let height32 = u32::try_from(height.get())
             .ok()
             .filter(|height| *height <= u32::MAX / 2)
-            .ok_or_else(|| ImportError::TooHigh { place: place(), height })?;
+            .ok_or_else(|| ImportError::TooHigh {
+                place: place(),
+                height,
+            })?;
         let mut tx_ids = Vec::new();
         for transaction in block.transactions() {
             let tx_id = transaction.tx_id();
@@ -236,7 +253,10 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
                     }
                     Spent::Unknown => {
                         let output = Box::new(input.previous);
-                        return Err(ImportError::MissingOutput { place: place(), output });
+                        return Err(ImportError::MissingOutput {
+                            place: place(),
+                            output,
+                        });
                     }
                 }
             }
@@ -254,7 +274,8 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
                     value: output.value,
                     script: output.script,
                 };
-                self.unspent.add(txn, summary, &OutPoint { tx_id, vout }, &unspent)?;
+                self.unspent
+                    .add(txn, summary, &OutPoint { tx_id, vout }, &unspent)?;
             }
         }
         Ok(tx_ids)
@@ -267,9 +288,11 @@ fn check_network(
     place: &impl Fn() -> BlockPlace,
 ) -> Result<(), ImportError> {
     match (summary.network, block.network()) {
-        (Some(expected), Some(found)) if expected != found => {
-            Err(ImportError::Network { place: place(), expected, found })
-        }
+        (Some(expected), Some(found)) if expected != found => Err(ImportError::Network {
+            place: place(),
+            expected,
+            found,
+        }),
         (known, found) => {
             summary.network = known.or(found);
             Ok(())

@@ -1,8 +1,10 @@
-//! The set of unspent outputs and its summary, as tables. The bytes are told in `docs/format/bitcoin-state.md`.
+//! The set of unspent outputs and its summary, as tables. The bytes are told in
+//! `docs/format/bitcoin-state.md`.
 //!
-//! Invariants: the summary changes in the same commit as the set, so counts need no scan; provably unspendable outputs and
-//! those of the genesis block are never in the set, as in Bitcoin Core; a transaction id that comes a second time replaces
-//! the first one's unspent outputs (BIP 30's two cases), and the summary follows.
+//! Invariants: the summary changes in the same commit as the set, so counts need no scan; provably
+//! unspendable outputs and those of the genesis block are never in the set, as in Bitcoin Core; a
+//! transaction id that comes a second time replaces the first one's unspent outputs (BIP 30's two
+//! cases), and the summary follows.
 
 use storage_api::{Catalogue, Error, Reader, Result, TableDef, TableId, WriteTxn};
 
@@ -45,18 +47,25 @@ impl BitcoinSummary {
             Coverage::Whole => 0,
             Coverage::Partial => 1,
         });
-        for number in [self.unspent_outputs, self.unspent_satoshi, self.unknown_spends] {
+        for number in [
+            self.unspent_outputs,
+            self.unspent_satoshi,
+            self.unknown_spends,
+        ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out
     }
 
     fn decode(value: &[u8]) -> Result<Self> {
-        let value: &[u8; SUMMARY_BYTES] =
-            value.try_into().map_err(|_| damaged("the summary has another length"))?;
+        let value: &[u8; SUMMARY_BYTES] = value
+            .try_into()
+            .map_err(|_| damaged("the summary has another length"))?;
         let [version, m0, m1, m2, m3, coverage, numbers @ ..] = value;
         if *version != VERSION {
-            return Err(damaged(&format!("summary version {version}, {VERSION} expected")));
+            return Err(damaged(&format!(
+                "summary version {version}, {VERSION} expected"
+            )));
         }
         let network = match [*m0, *m1, *m2, *m3] {
             [0, 0, 0, 0] => None,
@@ -68,9 +77,16 @@ impl BitcoinSummary {
             _ => return Err(damaged("an unknown coverage")),
         };
         let mut numbers = numbers.chunks_exact(8).map(|chunk| {
-            chunk.iter().rev().fold(0u64, |number, byte| number << 8 | u64::from(*byte))
+            chunk
+                .iter()
+                .rev()
+                .fold(0u64, |number, byte| number << 8 | u64::from(*byte))
         });
-        let mut next = || numbers.next().ok_or_else(|| damaged("the summary is too short"));
+        let mut next = || {
+            numbers
+                .next()
+                .ok_or_else(|| damaged("the summary is too short"))
+        };
         Ok(Self {
             network,
             coverage,
@@ -104,7 +120,10 @@ impl UnspentSet {
     /// # Errors
     /// `UnknownTable`.
     pub fn resolve(catalogue: &Catalogue) -> Result<Self> {
-        Ok(Self { unspent: catalogue.id(UNSPENT.name())?, state: catalogue.id(STATE.name())? })
+        Ok(Self {
+            unspent: catalogue.id(UNSPENT.name())?,
+            state: catalogue.id(STATE.name())?,
+        })
     }
 
     /// The summary; `None` when nothing was imported. Cost: one get.
@@ -113,25 +132,40 @@ impl UnspentSet {
     /// Of the store; `Corruption`.
     pub fn summary<R: Reader>(&self, reader: &R) -> Result<Option<BitcoinSummary>> {
         let value = reader.get(self.state, SUMMARY_KEY)?;
-        value.map(|value| BitcoinSummary::decode(&value)).transpose()
+        value
+            .map(|value| BitcoinSummary::decode(&value))
+            .transpose()
     }
 
-    pub(super) fn set_summary<W: WriteTxn>(&self, txn: &mut W, summary: &BitcoinSummary) -> Result<()> {
+    pub(super) fn set_summary<W: WriteTxn>(
+        &self,
+        txn: &mut W,
+        summary: &BitcoinSummary,
+    ) -> Result<()> {
         txn.put(self.state, SUMMARY_KEY, &summary.encode())
     }
 
     fn worth<R: Reader>(&self, reader: &R, key: &[u8]) -> Result<Option<Satoshi>> {
-        let Some(value) = reader.get(self.unspent, key)? else { return Ok(None) };
+        let Some(value) = reader.get(self.unspent, key)? else {
+            return Ok(None);
+        };
         let output = UnspentOutput::decode(&value).map_err(|error| {
-            Error::corruption("table bitcoin.unspent", "an output cannot be decoded").with_source(error)
+            Error::corruption("table bitcoin.unspent", "an output cannot be decoded")
+                .with_source(error)
         })?;
         Ok(Some(output.value))
     }
 
     fn take_out(summary: &mut BitcoinSummary, value: Satoshi) -> Result<()> {
         let too_small = || damaged("the summary is smaller than one output");
-        summary.unspent_outputs = summary.unspent_outputs.checked_sub(1).ok_or_else(too_small)?;
-        summary.unspent_satoshi = summary.unspent_satoshi.checked_sub(value.0).ok_or_else(too_small)?;
+        summary.unspent_outputs = summary
+            .unspent_outputs
+            .checked_sub(1)
+            .ok_or_else(too_small)?;
+        summary.unspent_satoshi = summary
+            .unspent_satoshi
+            .checked_sub(value.0)
+            .ok_or_else(too_small)?;
         Ok(())
     }
 
@@ -143,7 +177,9 @@ impl UnspentSet {
         output: &OutPoint,
     ) -> Result<Spent> {
         let key = output.to_key();
-        let Some(value) = self.worth(txn, &key)? else { return Ok(Spent::Unknown) };
+        let Some(value) = self.worth(txn, &key)? else {
+            return Ok(Spent::Unknown);
+        };
         Self::take_out(summary, value)?;
         txn.delete(self.unspent, &key)?;
         Ok(Spent::Known)
@@ -161,10 +197,13 @@ impl UnspentSet {
         if let Some(replaced) = self.worth(txn, &key)? {
             Self::take_out(summary, replaced)?;
         }
-        let too_large = || Error::invalid("unspent outputs are worth more than 2^64 satoshi together");
+        let too_large =
+            || Error::invalid("unspent outputs are worth more than 2^64 satoshi together");
         summary.unspent_outputs += 1;
-        summary.unspent_satoshi =
-            summary.unspent_satoshi.checked_add(output.value.0).ok_or_else(too_large)?;
+        summary.unspent_satoshi = summary
+            .unspent_satoshi
+            .checked_add(output.value.0)
+            .ok_or_else(too_large)?;
         txn.put(self.unspent, &key, &output.encode())
     }
 }
@@ -189,7 +228,10 @@ mod tests {
         for at in [0, 1, 5] {
             let mut bad = bytes.clone();
             bad[at] ^= 0x40;
-            assert!(BitcoinSummary::decode(&bad).is_err_and(|error| error.is_corruption()), "byte {at}");
+            assert!(
+                BitcoinSummary::decode(&bad).is_err_and(|error| error.is_corruption()),
+                "byte {at}"
+            );
         }
     }
 }

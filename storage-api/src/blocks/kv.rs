@@ -1,8 +1,9 @@
 //! [`KvBlocks`]: blocks as rows of any store.
 //!
-//! Invariants: everything of a block is in the caller's transaction, so there is no file work and nothing to finish; the row
-//! of totals changes with every append, truncation and pruning, so totals, tip and tail cost one get; a removed block's
-//! transactions are found through its row of ids, never by a scan. Format: `docs/format/kv-blocks.md`.
+//! Invariants: everything of a block is in the caller's transaction, so there is no file work and
+//! nothing to finish; the row of totals changes with every append, truncation and pruning, so
+//! totals, tip and tail cost one get; a removed block's transactions are found through its row of
+//! ids, never by a scan. Format: `docs/format/kv-blocks.md`.
 
 use std::ops::ControlFlow;
 

@@ -1,7 +1,9 @@
-//! Tables, keys and values of [`super::KvBlocks`]. The bytes are told in `docs/format/kv-blocks.md`.
+//! Tables, keys and values of [`super::KvBlocks`]. The bytes are told in
+//! `docs/format/kv-blocks.md`.
 //!
-//! Invariants: keys big-endian, so that order is height order; values little-endian, version byte first where a value has
-//! more than one field; every decoder takes all bytes or reports corruption, and never panics.
+//! Invariants: keys big-endian, so that order is height order; values little-endian, version byte
+//! first where a value has more than one field; every decoder takes all bytes or reports
+//! corruption, and never panics.
 
 use super::words::{BlockHash, BlockInfo, BlockTotals, Height, TxId, TxPlace};
 use crate::error::{Error, Result};

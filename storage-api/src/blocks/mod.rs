@@ -1,12 +1,15 @@
-//! Blocks in the caller's transaction: the [`BlockStore`] contract and its implementation over any store, [`KvBlocks`].
+//! Blocks in the caller's transaction: the [`BlockStore`] contract and its implementation over any
+//! store, [`KvBlocks`].
 //!
-//! One block is one commit: a caller opens a write transaction, appends the block, writes its own state, commits. What a
-//! block store has to do outside (file work) comes before (`stage`) and after (`finish`) the transaction and is idempotent,
-//! so a crash between leaves nothing half-done. [`AutoCommit`] serves callers without a transaction of their own.
+//! One block is one commit: a caller opens a write transaction, appends the block, writes its own
+//! state, commits. What a block store has to do outside (file work) comes before (`stage`) and
+//! after (`finish`) the transaction and is idempotent, so a crash between leaves nothing half-done.
+//! [`AutoCommit`] serves callers without a transaction of their own.
 //!
-//! Invariants: heights have no gap between tail and tip; each block's parent is the block below it; a hash stands for one
-//! block; a transaction id maps to every place that carries it (Bitcoin has duplicates), a lookup returns the newest, and
-//! truncation restores the one before. Source: seeds R11-R16, contract 4.7.
+//! Invariants: heights have no gap between tail and tip; each block's parent is the block below it;
+//! a hash stands for one block; a transaction id maps to every place that carries it (Bitcoin has
+//! duplicates), a lookup returns the newest, and truncation restores the one before. Source: seeds
+//! R11-R16, contract 4.7.
 
 mod auto_commit;
 mod kv;
@@ -81,11 +84,13 @@ pub trait BlockStore: Send + Sync + 'static {
     /// A block whose file work is done.
     type Staged<'b>;
 
-    /// File work that remains after a commit. It must be handed to [`BlockStore::finish`] once the commit returned; losing
-    /// it in a crash costs space until the next opening and nothing else.
+    /// File work that remains after a commit. It must be handed to [`BlockStore::finish`] once the
+    /// commit returned; losing it in a crash costs space until the next opening and nothing
+    /// else.
     type Cleanup;
 
-    /// Does the file work of a block before the transaction. Nothing of it is visible, and it is forgotten without harm.
+    /// Does the file work of a block before the transaction. Nothing of it is visible, and it is
+    /// forgotten without harm.
     ///
     /// # Errors
     /// `Store` with `DiskFull`, `Io`.
@@ -145,7 +150,8 @@ pub trait BlockStore: Send + Sync + 'static {
     /// `Store`.
     fn tx_place<R: Reader>(&self, reader: &R, tx_id: &TxId) -> BlockResult<Option<TxPlace>>;
 
-    /// Lends the body of the block at a height to `sink`, and says whether there is one. Cost: one get.
+    /// Lends the body of the block at a height to `sink`, and says whether there is one. Cost: one
+    /// get.
     ///
     /// # Errors
     /// `Store`.
@@ -166,8 +172,8 @@ pub trait BlockStore: Send + Sync + 'static {
         Ok(found.then_some(copy))
     }
 
-    /// Lends blocks upwards from a height until a limit is reached or `visit` breaks; returns the next height to ask for, or
-    /// `None` behind the tip.
+    /// Lends blocks upwards from a height until a limit is reached or `visit` breaks; returns the
+    /// next height to ask for, or `None` behind the tip.
     ///
     /// # Errors
     /// `Store`.
@@ -178,7 +184,8 @@ pub trait BlockStore: Send + Sync + 'static {
         visit: &mut dyn FnMut(&BlockInfo, &[u8]) -> ControlFlow<()>,
     ) -> BlockResult<Option<Height>>;
 
-    /// Cuts at the tip: `Some(height)` becomes the tip, `None` removes every block. Cost: proportional to what is cut.
+    /// Cuts at the tip: `Some(height)` becomes the tip, `None` removes every block. Cost:
+    /// proportional to what is cut.
     ///
     /// # Errors
     /// `OutOfRange`, `Empty`, `Store`.

@@ -1,7 +1,8 @@
 //! The words of a chain: height, block hash, transaction id, and what is known of a block.
 //!
-//! Invariant: none of them is ever a bare number or a bare byte string in a signature. Hashes hold the chain's own internal
-//! byte order; printing them the way the chain's tools do is the caller's, who knows the chain.
+//! Invariant: none of them is ever a bare number or a bare byte string in a signature. Hashes hold
+//! the chain's own internal byte order; printing them the way the chain's tools do is the caller's,
+//! who knows the chain.
 
 use std::fmt;
 
@@ -174,7 +175,8 @@ pub struct BlockQuery {
     pub start: Height,
     /// Most blocks.
     pub blocks_max: u64,
-    /// Most bytes of bodies. The first block is given whatever its size, so that a reader always gets on.
+    /// Most bytes of bodies. The first block is given whatever its size, so that a reader always
+    /// gets on.
     pub body_bytes_max: u64,
 }
 

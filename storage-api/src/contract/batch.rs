@@ -1,9 +1,10 @@
 //! [`WriteBatch`]: blind, ordered operations as a value, the cheapest way to write.
 //!
-//! Invariants: operations apply in order and the last one wins (trap 23); the batch belongs to no store, is checked as a
-//! whole when it is applied, and either all of it takes effect or none; applying does not consume it, so it can be applied
-//! again after an error that says so. Cost: one buffer for all bytes, 24 bytes beside them an operation, no allocation an
-//! operation once the buffers have grown.
+//! Invariants: operations apply in order and the last one wins (trap 23); the batch belongs to no
+//! store, is checked as a whole when it is applied, and either all of it takes effect or none;
+//! applying does not consume it, so it can be applied again after an error that says so. Cost: one
+//! buffer for all bytes, 24 bytes beside them an operation, no allocation an operation once the
+//! buffers have grown.
 
 use crate::contract::write::Writer;
 use crate::error::{Error, ErrorKind, Result};

@@ -1,7 +1,7 @@
 //! Extensions that a store may have beside the core: compaction, backup, verification.
 //!
-//! Invariant: each is declared in [`crate::Capabilities`]; where it is not, the call returns `Unsupported`. All are
-//! object-safe, so that decorators and the erased form can pass them on.
+//! Invariant: each is declared in [`crate::Capabilities`]; where it is not, the call returns
+//! `Unsupported`. All are object-safe, so that decorators and the erased form can pass them on.
 
 use std::fmt;
 use std::path::Path;
@@ -31,8 +31,8 @@ pub struct CompactReport {
 
 /// A complete second store of the same content.
 pub trait Backup {
-    /// Writes a consistent copy of the store into a directory that does not exist or is empty. The copy opens like any
-    /// store; a failure removes what was written.
+    /// Writes a consistent copy of the store into a directory that does not exist or is empty. The
+    /// copy opens like any store; a failure removes what was written.
     ///
     /// # Errors
     /// `Unsupported`, `NotAStore` when the target is not empty, `DiskFull`, `Io`.
@@ -50,9 +50,9 @@ pub struct BackupReport {
 
 /// Read-only verification of everything stored.
 pub trait Verify {
-    /// Reads every byte of every table: keys strictly ascending, every scanned key found again by `get` with the same
-    /// value, exact counts equal to the rows seen, checksum envelopes intact, and then the engine's own check. Damage is
-    /// a finding, not an error.
+    /// Reads every byte of every table: keys strictly ascending, every scanned key found again by
+    /// `get` with the same value, exact counts equal to the rows seen, checksum envelopes
+    /// intact, and then the engine's own check. Damage is a finding, not an error.
     ///
     /// An engine may crash on damaged files; the facade therefore runs this in a child process.
     ///

@@ -1,7 +1,9 @@
-//! Opening: [`Engine`] adds opening and constants to a store; [`OpenOptions`] holds what means the same on every engine.
+//! Opening: [`Engine`] adds opening and constants to a store; [`OpenOptions`] holds what means the
+//! same on every engine.
 //!
-//! Invariants: an option never changes a meaning from one engine to the next; what an engine alone knows is in its own
-//! [`Engine::Options`]. A directory of another engine, chain or newer format is refused and not touched.
+//! Invariants: an option never changes a meaning from one engine to the next; what an engine alone
+//! knows is in its own [`Engine::Options`]. A directory of another engine, chain or newer format is
+//! refused and not touched.
 
 use std::fmt;
 use std::path::Path;
@@ -40,7 +42,8 @@ pub enum CommitOrder {
     /// Every commit has a [`crate::CommitSeq`]. Undo, replicas and tiers need this.
     #[default]
     Ordered,
-    /// Batches of several threads may run beside each other where the engine can; they report no place.
+    /// Batches of several threads may run beside each other where the engine can; they report no
+    /// place.
     Relaxed,
 }
 
@@ -54,7 +57,8 @@ pub enum Persistence {
     Required,
 }
 
-/// The name of a chain, so that stores of two chains are never mixed: 1..=64 bytes of `a-z 0-9 : . _ -`.
+/// The name of a chain, so that stores of two chains are never mixed: 1..=64 bytes of `a-z 0-9 : .
+/// _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChainId(String);
 
@@ -87,14 +91,17 @@ impl fmt::Display for ChainId {
     }
 }
 
-/// Limits on long-lived views (trap 11). Nothing borrowed is ever revoked: past the hard age the view's next call fails.
+/// Limits on long-lived views (trap 11). Nothing borrowed is ever revoked: past the hard age the
+/// view's next call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReaderLimits {
     /// Past this age a warning is logged, once a view.
     pub warn_age: Duration,
-    /// Past this age, once a commit has come after it, the view's next call returns `ReaderTooOld`. `None`: never.
+    /// Past this age, once a commit has come after it, the view's next call returns
+    /// `ReaderTooOld`. `None`: never.
     pub age_max: Option<Duration>,
-    /// Past this many bytes pinned by views, write transactions and batches are refused. `None`: never.
+    /// Past this many bytes pinned by views, write transactions and batches are refused. `None`:
+    /// never.
     pub pinned_bytes_max: Option<u64>,
 }
 
@@ -202,8 +209,8 @@ pub trait Engine: KvStore + Sized {
     /// Opens the store and adds the schema's tables to it.
     ///
     /// # Errors
-    /// `NotFound`, `NotAStore`, `WrongEngine`, `WrongChain`, `FormatTooNew`, `AlreadyOpen`, `PermissionDenied`,
-    /// `SchemaRefused`, `TooManyTables`, `Unsupported`, `Corruption`, `Io`.
+    /// `NotFound`, `NotAStore`, `WrongEngine`, `WrongChain`, `FormatTooNew`, `AlreadyOpen`,
+    /// `PermissionDenied`, `SchemaRefused`, `TooManyTables`, `Unsupported`, `Corruption`, `Io`.
     fn open(
         location: Location<'_>,
         schema: &Schema,

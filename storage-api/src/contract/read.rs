@@ -1,8 +1,10 @@
-//! Reading: [`Reader`] for gets and cursors, [`Cursor`] for ordered movement, [`ReadTxn`] for an owned consistent view.
+//! Reading: [`Reader`] for gets and cursors, [`Cursor`] for ordered movement, [`ReadTxn`] for an
+//! owned consistent view.
 //!
-//! Invariants: a reader never changes under its user (traps 7 and 10); what a key held when the view began is what it
-//! holds until the view drops. A cursor never leaves its range. Cost: a get allocates nothing beyond the engine's own
-//! work; a cursor allocates at most once and nothing per row.
+//! Invariants: a reader never changes under its user (traps 7 and 10); what a key held when the
+//! view began is what it holds until the view drops. A cursor never leaves its range. Cost: a get
+//! allocates nothing beyond the engine's own work; a cursor allocates at most once and nothing per
+//! row.
 
 use std::ops::{ControlFlow, Deref};
 
@@ -57,7 +59,8 @@ pub trait Reader {
     where
         Self: 'a;
 
-    /// The value of a key, or `None`. An empty key and a key past the limit are absent (traps 1 and 2).
+    /// The value of a key, or `None`. An empty key and a key past the limit are absent (traps 1 and
+    /// 2).
     ///
     /// # Errors
     /// `UnknownTable`, `Corruption`, `ReaderTooOld`, `Io`.
@@ -83,7 +86,8 @@ pub trait Reader {
         Ok(self.get(table, key)?.is_some())
     }
 
-    /// Hands the value to `sink` if the key is present, and says whether it was. Never allocates, on the erased form too.
+    /// Hands the value to `sink` if the key is present, and says whether it was. Never allocates,
+    /// on the erased form too.
     ///
     /// # Errors
     /// As [`Reader::get`].
@@ -95,7 +99,8 @@ pub trait Reader {
         Ok(value.is_some())
     }
 
-    /// Looks several keys up and hands each answer to `sink` with its place in `keys`, each place once, in any order.
+    /// Looks several keys up and hands each answer to `sink` with its place in `keys`, each place
+    /// once, in any order.
     ///
     /// # Errors
     /// As [`Reader::get`]; `sink` may have been called for some of the keys.
@@ -112,11 +117,13 @@ pub trait Reader {
     }
 }
 
-/// Ordered movement over a range. A move that finds no row returns `None` and leaves the cursor usable: behind the last
-/// row `prev` steps back onto it, before the first row `next` steps onto it.
+/// Ordered movement over a range. A move that finds no row returns `None` and leaves the cursor
+/// usable: behind the last row `prev` steps back onto it, before the first row `next` steps onto
+/// it.
 ///
-/// A fresh cursor stands before the first row, so `next` gives the first; `prev` on a fresh one gives `None`. After an
-/// error that is a corruption of one row's envelope, the cursor stands on that row and can move on.
+/// A fresh cursor stands before the first row, so `next` gives the first; `prev` on a fresh one
+/// gives `None`. After an error that is a corruption of one row's envelope, the cursor stands on
+/// that row and can move on.
 pub trait Cursor {
     /// Moves to the first row of the range.
     ///
@@ -130,13 +137,15 @@ pub trait Cursor {
     /// As [`Cursor::first`].
     fn last(&mut self) -> Result<Option<Entry<'_>>>;
 
-    /// Moves to the first row at or after `key` inside the range; a key before the range means its beginning.
+    /// Moves to the first row at or after `key` inside the range; a key before the range means its
+    /// beginning.
     ///
     /// # Errors
     /// As [`Cursor::first`].
     fn seek(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>>;
 
-    /// Moves to the last row at or before `key` inside the range; a key behind the range means its end.
+    /// Moves to the last row at or before `key` inside the range; a key behind the range means its
+    /// end.
     ///
     /// # Errors
     /// As [`Cursor::first`].
@@ -155,8 +164,9 @@ pub trait Cursor {
     fn prev(&mut self) -> Result<Option<Entry<'_>>>;
 }
 
-/// An owned, consistent view of all tables at one commit. It may move between threads, and it outlives the store's handle
-/// (which keeps the directory locked until the view drops). Not promised `Sync`: begin one per thread.
+/// An owned, consistent view of all tables at one commit. It may move between threads, and it
+/// outlives the store's handle (which keeps the directory locked until the view drops). Not
+/// promised `Sync`: begin one per thread.
 pub trait ReadTxn: Reader + Send + 'static {
     /// The last ordered commit that this view sees.
     ///

@@ -1,8 +1,9 @@
 //! [`KvStore`]: what every store can do, with no `open`, no constant and no generic method, so that decorators, the enum
 //! of engines and the erased form are stores too. [`KvStoreExt`] adds the closures.
 //!
-//! Invariants: readers never block the writer and are never blocked by it; a thread that holds the write transaction and
-//! asks for another, or applies a batch, gets `WouldDeadlock` at once (trap 9).
+//! Invariants: readers never block the writer and are never blocked by it; a thread that holds the
+//! write transaction and asks for another, or applies a batch, gets `WouldDeadlock` at once (trap
+//! 9).
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -53,7 +54,8 @@ pub trait KvStore: Send + Sync + 'static {
     /// `WouldDeadlock`, `ReadOnly`, `Poisoned`, `PinnedTooMuch`, `Io`.
     fn begin_write(&self) -> Result<Self::WriteTxn<'_>>;
 
-    /// Begins the write transaction, waiting at most this long; `None` when another writer held it all that time.
+    /// Begins the write transaction, waiting at most this long; `None` when another writer held it
+    /// all that time.
     ///
     /// # Errors
     /// As [`KvStore::begin_write`].
@@ -62,8 +64,8 @@ pub trait KvStore: Send + Sync + 'static {
     /// Applies a batch as one commit. It is checked as a whole first.
     ///
     /// # Errors
-    /// As [`KvStore::begin_write`], [`crate::Writer::put`] and [`WriteTxn::commit`]; nothing is applied then, unless it is
-    /// `CommitUnknown`.
+    /// As [`KvStore::begin_write`], [`crate::Writer::put`] and [`WriteTxn::commit`]; nothing is
+    /// applied then, unless it is `CommitUnknown`.
     fn apply(&self, batch: &WriteBatch, durability: Durability) -> Result<Commit>;
 
     /// Makes every earlier commit durable.
@@ -105,7 +107,8 @@ pub trait KvStore: Send + Sync + 'static {
 pub struct TableStats {
     /// Rows.
     pub rows: Count,
-    /// Bytes of keys and values, or the space they take, as the engine knows it; `None` when it does not.
+    /// Bytes of keys and values, or the space they take, as the engine knows it; `None` when it
+    /// does not.
     pub bytes: Option<Count>,
 }
 

@@ -1,8 +1,10 @@
-//! Writing: [`Writer`] for the three operations, [`WriteTxn`] for the single writer's atomic change.
+//! Writing: [`Writer`] for the three operations, [`WriteTxn`] for the single writer's atomic
+//! change.
 //!
-//! Invariants: one write transaction at a time; it reads its own writes; it is serializable because writers are serial;
-//! dropping aborts (trap 25); after an operation that the engine failed only abort is allowed (trap 24), while an operation
-//! refused before it reached the engine (a bad key, an unknown table) changes nothing and leaves the transaction usable.
+//! Invariants: one write transaction at a time; it reads its own writes; it is serializable because
+//! writers are serial; dropping aborts (trap 25); after an operation that the engine failed only
+//! abort is allowed (trap 24), while an operation refused before it reached the engine (a bad key,
+//! an unknown table) changes nothing and leaves the transaction usable.
 
 use crate::commit::{Commit, Durability};
 use crate::contract::read::Reader;
@@ -15,7 +17,8 @@ pub trait Writer {
     /// Sets the value of a key. An empty value is a value.
     ///
     /// # Errors
-    /// `EmptyKey`, `KeyTooLong`, `ValueTooLong`, `UnknownTable`; of the engine `Full`, `DiskFull`, `Io`.
+    /// `EmptyKey`, `KeyTooLong`, `ValueTooLong`, `UnknownTable`; of the engine `Full`, `DiskFull`,
+    /// `Io`.
     fn put(&mut self, table: TableId, key: &[u8], value: &[u8]) -> Result<()>;
 
     /// Removes a key; removing an absent key does nothing.
@@ -24,8 +27,8 @@ pub trait Writer {
     /// `EmptyKey`, `KeyTooLong`, `UnknownTable`; of the engine as [`Writer::put`].
     fn delete(&mut self, table: TableId, key: &[u8]) -> Result<()>;
 
-    /// Removes every key of the range; an empty range does nothing (trap 5). Affects earlier operations only: what is put
-    /// afterwards stays (trap 23).
+    /// Removes every key of the range; an empty range does nothing (trap 5). Affects earlier
+    /// operations only: what is put afterwards stays (trap 23).
     ///
     /// # Errors
     /// `UnknownTable`; of the engine as [`Writer::put`].
@@ -50,7 +53,8 @@ impl Savepoint {
     }
 }
 
-/// The single writer's atomic change over all tables. Deliberately not `Send`: LMDB binds it to its thread (trap 12).
+/// The single writer's atomic change over all tables. Deliberately not `Send`: LMDB binds it to its
+/// thread (trap 12).
 pub trait WriteTxn: Reader + Writer + Sized {
     /// Marks the present state. Marks nest.
     ///
@@ -61,7 +65,8 @@ pub trait WriteTxn: Reader + Writer + Sized {
     /// Takes back everything written since the mark. The mark stays, marks inside it are gone.
     ///
     /// # Errors
-    /// `InvalidArgument` when the mark is not of this transaction or gone; of the engine as [`Writer::put`].
+    /// `InvalidArgument` when the mark is not of this transaction or gone; of the engine as
+    /// [`Writer::put`].
     fn rollback_to(&mut self, savepoint: Savepoint) -> Result<()>;
 
     /// Forgets the mark and marks inside it, keeping what was written.
@@ -73,8 +78,8 @@ pub trait WriteTxn: Reader + Writer + Sized {
     /// Makes everything visible at once.
     ///
     /// # Errors
-    /// `TxnFailed` when an operation failed before; `Full` and others when nothing was committed; `CommitUnknown` when the
-    /// outcome is not known, after which the store is poisoned.
+    /// `TxnFailed` when an operation failed before; `Full` and others when nothing was committed;
+    /// `CommitUnknown` when the outcome is not known, after which the store is poisoned.
     fn commit(self, durability: Durability) -> Result<Commit>;
 
     /// Drops everything, like dropping the transaction, and reports what goes wrong in it.
