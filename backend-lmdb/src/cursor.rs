@@ -15,6 +15,8 @@ use storage_api::{Cursor, Entry, Error, KeyRange, Result};
 use crate::env::{Db, OpenEnv};
 use crate::error::{ENGINE, corruption};
 
+type Forward<'a> = RoRange<'a, Bytes, Bytes>;
+type Backward<'a> = RoRevRange<'a, Bytes, Bytes>;
 type Row<'a> = (&'a [u8], &'a [u8]);
 
 /// Where the cursor stands in its range.
@@ -27,8 +29,8 @@ enum Place<'a> {
 
 enum Moving<'a> {
     Not,
-    Forward(RoRange<'a, Bytes, Bytes>),
-    Backward(RoRevRange<'a, Bytes, Bytes>),
+    Forward(Forward<'a>),
+    Backward(Backward<'a>),
 }
 
 /// A cursor over a view or a write transaction.
@@ -72,95 +74,113 @@ impl<'a> LmdbCursor<'a> {
         None
     }
 
-    fn fail(&mut self, source: heed::Error) -> Error {
-        self.moving = Moving::Not;
-        self.open.error("cursor", source)
-    }
-
+    /// What an iterator gave that is no row of the range: an error, a row past the range, or its end.
     #[cold]
-    fn empty_key(&mut self) -> Error {
-        self.moving = Moving::Not;
-        let what = "a row without a key; the page it is on was never written";
-        Error::new(corruption(self.open.env().path(), what)).with_engine(ENGINE)
+    fn end(
+        &mut self,
+        row: Option<heed::Result<Row<'a>>>,
+        place: Place<'a>,
+    ) -> Result<Option<Entry<'a>>> {
+        match row {
+            Some(Err(error)) => {
+                self.moving = Moving::Not;
+                Err(self.open.error("cursor", error))
+            }
+            Some(Ok((key, _))) if key.is_empty() => {
+                self.moving = Moving::Not;
+                let what = "a row without a key, on a page that was never written";
+                Err(Error::new(corruption(self.open.env().path(), what)).with_engine(ENGINE))
+            }
+            Some(Ok(_)) | None => Ok(self.stop(place)),
+        }
     }
 
     /// Takes the row that the forward iterator gave.
     #[inline]
     fn forward_on(&mut self, row: Option<heed::Result<Row<'a>>>) -> Result<Option<Entry<'a>>> {
-        match row {
-            Some(Ok((key, value))) if self.range.is_below_end(key) => {
-                if key.is_empty() {
-                    return Err(self.empty_key());
-                }
-                self.place = Place::On(key);
-                Ok(Some(Entry { key, value }))
-            }
-            Some(Err(error)) => Err(self.fail(error)),
-            Some(Ok(_)) | None => Ok(self.stop(Place::After)),
+        if let Some(Ok((key, value))) = row
+            && !key.is_empty()
+            && self.range.is_below_end(key)
+        {
+            self.place = Place::On(key);
+            return Ok(Some(Entry { key, value }));
         }
+        self.end(row, Place::After)
     }
 
     /// Takes the row that the backward iterator gave.
     #[inline]
     fn backward_on(&mut self, row: Option<heed::Result<Row<'a>>>) -> Result<Option<Entry<'a>>> {
-        match row {
-            Some(Ok((key, value))) if key >= self.range.start() => {
-                if key.is_empty() {
-                    return Err(self.empty_key());
-                }
-                self.place = Place::On(key);
-                Ok(Some(Entry { key, value }))
+        if let Some(Ok((key, value))) = row
+            && !key.is_empty()
+            && key >= self.range.start()
+        {
+            self.place = Place::On(key);
+            return Ok(Some(Entry { key, value }));
+        }
+        self.end(row, Place::Before)
+    }
+
+    /// Moves to the first row of a fresh iterator.
+    fn start_forward(&mut self, rows: heed::Result<Forward<'a>>) -> Result<Option<Entry<'a>>> {
+        match rows {
+            Ok(mut rows) => {
+                let row = rows.next();
+                self.moving = Moving::Forward(rows);
+                self.forward_on(row)
             }
-            Some(Err(error)) => Err(self.fail(error)),
-            Some(Ok(_)) | None => Ok(self.stop(Place::Before)),
+            Err(error) => self.end(Some(Err(error)), Place::After),
         }
     }
 
-    /// Moves to the first row from this bound on.
-    fn forward_from(&mut self, from: Bound<&[u8]>) -> Result<Option<Entry<'a>>> {
-        let Some(table) = self.table else {
-            return Ok(self.stop(Place::After));
-        };
-        let mut rows = match table.range(self.txn, &(from, Bound::Unbounded)) {
-            Ok(rows) => rows,
-            Err(error) => return Err(self.fail(error)),
-        };
-        let row = rows.next();
-        self.moving = Moving::Forward(rows);
-        self.forward_on(row)
+    /// Moves to the first row of a fresh iterator that goes back.
+    fn start_backward(&mut self, rows: heed::Result<Backward<'a>>) -> Result<Option<Entry<'a>>> {
+        match rows {
+            Ok(mut rows) => {
+                let row = rows.next();
+                self.moving = Moving::Backward(rows);
+                self.backward_on(row)
+            }
+            Err(error) => self.end(Some(Err(error)), Place::Before),
+        }
     }
 
-    /// Moves to the last row up to this bound.
+    fn forward_from(&mut self, from: Bound<&[u8]>) -> Result<Option<Entry<'a>>> {
+        match self.table {
+            Some(table) => self.start_forward(table.range(self.txn, &(from, Bound::Unbounded))),
+            None => Ok(self.stop(Place::After)),
+        }
+    }
+
     fn backward_from(&mut self, from: Bound<&[u8]>) -> Result<Option<Entry<'a>>> {
-        let Some(table) = self.table else {
-            return Ok(self.stop(Place::Before));
-        };
-        let mut rows = match table.rev_range(self.txn, &(Bound::Unbounded, from)) {
-            Ok(rows) => rows,
-            Err(error) => return Err(self.fail(error)),
-        };
-        let row = rows.next();
-        self.moving = Moving::Backward(rows);
-        self.backward_on(row)
+        match self.table {
+            Some(table) => {
+                self.start_backward(table.rev_range(self.txn, &(Bound::Unbounded, from)))
+            }
+            None => Ok(self.stop(Place::Before)),
+        }
     }
 
     fn move_first(&mut self) -> Result<Option<Entry<'a>>> {
-        let range = self.range.clone();
-        self.forward_from(included(range.start()))
+        let Some(table) = self.table else {
+            return Ok(self.stop(Place::After));
+        };
+        // LMDB takes no empty key, and every key is at or after it.
+        let from = match self.range.start() {
+            [] => Bound::Unbounded,
+            start => Bound::Included(start),
+        };
+        let rows = table.range(self.txn, &(from, Bound::Unbounded));
+        self.start_forward(rows)
     }
 
     fn move_last(&mut self) -> Result<Option<Entry<'a>>> {
-        let range = self.range.clone();
-        self.backward_from(range.end().map_or(Bound::Unbounded, Bound::Excluded))
-    }
-}
-
-/// LMDB takes no empty key, and every key is at or after it.
-fn included(key: &[u8]) -> Bound<&[u8]> {
-    if key.is_empty() {
-        Bound::Unbounded
-    } else {
-        Bound::Included(key)
+        let Some(table) = self.table else {
+            return Ok(self.stop(Place::Before));
+        };
+        let from = self.range.end().map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = table.rev_range(self.txn, &(Bound::Unbounded, from));
+        self.start_backward(rows)
     }
 }
 

@@ -1,11 +1,13 @@
 //! redb's own check of a database that stays open.
 //!
-//! `check_integrity` repairs as it goes and wants the database to itself. A second database over the same bytes, with all
-//! its writes kept in memory, gives it that: the file is read and never changed, views live on, and what is checked is what
-//! the next opening would find, not what a cache remembers.
+//! `check_integrity` repairs as it goes and wants the database to itself. A second database over
+//! the same bytes, with all its writes kept in memory, gives it that: the file is read and never
+//! changed, views live on, and what is checked is what the next opening would find, not what a
+//! cache remembers.
 //!
-//! Invariants: nothing is committed meanwhile, because the write slot is held; damage is a finding, and so is a panic of
-//! redb on damaged pages. Cost: every page of the last durable commit is read at least twice.
+//! Invariants: nothing is committed meanwhile, because the write slot is held; damage is a finding,
+//! and so is a panic of redb on damaged pages. Cost: every page of the last durable commit is read
+//! at least twice.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,9 +24,11 @@ use crate::file::{Locking, Overlay};
 /// A check reads each page once or twice; more cache than this is no help.
 const CACHE_BYTES_MAX: usize = 64 << 20;
 
-/// Checks the bytes of the last durable commit, after making every commit durable where that is still possible.
+/// Checks the bytes of the last durable commit, after making every commit durable where that is
+/// still possible.
 pub(crate) fn check(core: &Core) -> Result<RawCheck> {
-    // A store that is open for reading has no slot, and one that failed takes no commits: in both, nothing is written.
+    // A store that is open for reading has no slot, and one that failed takes no commits: in both,
+    // nothing is written.
     let _settled = core.settle();
     let _slot = core.begin_write().ok();
     let overlay = Overlay::new(Arc::clone(core.medium()), Locking::None)

@@ -1,9 +1,10 @@
 //! [`RedbEngine`]: opening, beginning, committing, compacting.
 //!
-//! Invariants: redb invalidates read transactions when its database is dropped, so the engine and every view share one
-//! [`Core`] and the last of them closes it; the lock around the database is taken exclusively by compaction alone, which
-//! runs without views and writers, so beginning a transaction never waits for it. Cost: beginning a view is one
-//! uncontended read lock, redb's own begin, and one small list.
+//! Invariants: redb invalidates read transactions when its database is dropped, so the engine and
+//! every view share one [`Core`] and the last of them closes it; the lock around the database is
+//! taken exclusively by compaction alone, which runs without views and writers, so beginning a
+//! transaction never waits for it. Cost: beginning a view is one uncontended read lock, redb's own
+//! begin, and one small list.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -123,7 +124,8 @@ impl Core {
         self.names.len()
     }
 
-    /// A table that is missing reads as empty: nothing may be made in a store that is open for reading.
+    /// A table that is missing reads as empty: nothing may be made in a store that is open for
+    /// reading.
     pub(crate) fn reads_missing_as_empty(&self) -> bool {
         self.access == Access::ReadOnly
     }
@@ -212,7 +214,8 @@ impl Core {
     }
 }
 
-/// redb closes when its database drops: it commits, syncs and writes its header, and may panic on damaged pages.
+/// redb closes when its database drops: it commits, syncs and writes its header, and may panic on
+/// damaged pages.
 impl Drop for Core {
     fn drop(&mut self) {
         let database = self
@@ -387,8 +390,8 @@ impl RawEngine for RedbEngine {
         self.core.medium.used_bytes()
     }
 
-    /// redb's compaction commits without the allocator's state, so that a process killed right after it would walk the
-    /// whole file when it opens again; one more commit puts the state back.
+    /// redb's compaction commits without the allocator's state, so that a process killed right
+    /// after it would walk the whole file when it opens again; one more commit puts the state back.
     fn compact(&self) -> Result<()> {
         if self.core.access == Access::ReadOnly {
             return Err(Error::new(ErrorKind::ReadOnly));

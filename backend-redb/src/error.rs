@@ -1,8 +1,9 @@
 //! redb's errors, sorted by what the caller does about them: one table, in [`sorted`].
 //!
-//! Invariants: redb's own error stays the source; a read beyond the end of the file is damage and not an accident of the
-//! device, because redb reads only what a header or a page told it to; after a failed read or write redb refuses
-//! everything that is not cached until it is reopened, which is `Poisoned`.
+//! Invariants: redb's own error stays the source; a read beyond the end of the file is damage and
+//! not an accident of the device, because redb reads only what a header or a page told it to; after
+//! a failed read or write redb refuses everything that is not cached until it is reopened, which is
+//! `Poisoned`.
 
 use std::io;
 

@@ -1,9 +1,9 @@
-//! What a database is stored on: [`Medium`], the bytes themselves; [`Live`], how the writable database reaches them;
-//! [`Overlay`], how everything else does, keeping its own writes in memory.
+//! What a database is stored on: [`Medium`], the bytes themselves; [`Live`], how the writable
+//! database reaches them; [`Overlay`], how everything else does, keeping its own writes in memory.
 //!
-//! Invariants: an overlay never writes to the medium, and closes or locks it only when it was given the locks; the figure
-//! of used bytes never falls below what a live database has written. Cost: one atomic maximum a write of a live database;
-//! an overlay holds one page of memory for each page that was written to it.
+//! Invariants: an overlay never writes to the medium, and closes or locks it only when it was given
+//! the locks. Cost: a live database counts its pages ([`UsedPages`]); an overlay holds one page of
+//! memory for each page that was written to it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,13 +19,13 @@ use storage_api::{Access, Error, Location, Result};
 
 use crate::error::{fail_at, from_io};
 use crate::options::{BackendSource, DATA_FILE_NAME};
+use crate::used::{PAGE_BYTES, UsedPages};
 
-/// redb's magic number; the byte behind it holds the flags. Source: redb's `docs/design.md`, super-header.
+/// redb's magic number; the byte behind it holds the flags. Source: redb's `docs/design.md`,
+/// super-header.
 const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 /// Flag: the writer has not closed the database.
 const RECOVERY_REQUIRED: u8 = 2;
-
-const PAGE_BYTES: u64 = 4096;
 
 /// How the last writer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,23 +40,22 @@ pub(crate) enum LastEnd {
 #[derive(Debug)]
 pub(crate) struct Medium {
     backend: Box<dyn StorageBackend>,
-    used_bytes: AtomicU64,
-    measure: Measure,
+    used: Used,
 }
 
-/// What counts as used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Measure {
-    /// The end of the highest byte written. redb doubles its file, and later adds 4 GiB at a time, so the length of a
-    /// file would say nothing; it fills pages from the beginning, so this does.
-    Written,
-    /// The length. In memory, redb writes what it holds only when its cache is full.
-    Length,
+/// How bytes in use are counted.
+#[derive(Debug)]
+enum Used {
+    /// Pages that were ever written.
+    Pages(UsedPages),
+    /// The length: in memory, redb writes what it holds only when its cache is full.
+    Length(AtomicU64),
 }
 
 impl Medium {
-    /// Opens the storage of a database and gives the name it has in messages. A writable file is made when `fresh`, with
-    /// access for its owner only; it is never made otherwise, because a lost file must not become an empty store.
+    /// Opens the storage of a database and gives the name it has in messages. A writable file is
+    /// made when `fresh`, with access for its owner only; it is never made otherwise, because a
+    /// lost file must not become an empty store.
     pub(crate) fn open(
         location: Location<'_>,
         access: Access,
@@ -70,33 +69,23 @@ impl Medium {
         let place = path
             .as_ref()
             .map_or_else(|| "memory".to_owned(), |p| p.display().to_string());
-        let (backend, used_bytes): (Box<dyn StorageBackend>, _) = match (source, &path) {
+        let explain = |error| from_io(error, &place);
+        let backend: Box<dyn StorageBackend> = match (source, &path) {
             (BackendSource::Custom(factory), _) => {
-                let made = factory.open(path.as_deref(), access);
-                let backend = made.map_err(|error| from_io(error, &place))?;
-                let len = backend.len().map_err(|error| from_io(error, &place))?;
-                (backend, len)
+                factory.open(path.as_deref(), access).map_err(explain)?
             }
-            (BackendSource::Native, None) => (Box::new(InMemoryBackend::new()), 0),
+            (BackendSource::Native, None) => Box::new(InMemoryBackend::new()),
             (BackendSource::Native, Some(path)) => {
-                let opened = open_file(path, access, fresh);
-                let (file, used) = opened.map_err(|error| from_io(error, &place))?;
-                (
-                    Box::new(FileBackend::new(file).map_err(|error| fail_at(error, &place))?),
-                    used,
-                )
+                let file = open_file(path, access, fresh).map_err(explain)?;
+                Box::new(FileBackend::new(file).map_err(|error| fail_at(error, &place))?)
             }
         };
-        let medium = Self {
-            backend,
-            used_bytes: AtomicU64::new(used_bytes),
-            measure: if path.is_some() {
-                Measure::Written
-            } else {
-                Measure::Length
-            },
+        let len = backend.len().map_err(explain)?;
+        let used = match path {
+            Some(_) => Used::Pages(UsedPages::of_length(len)),
+            None => Used::Length(len.into()),
         };
-        Ok((Arc::new(medium), place))
+        Ok((Arc::new(Self { backend, used }), place))
     }
 
     /// Length in bytes.
@@ -106,7 +95,10 @@ impl Medium {
 
     /// Bytes in use, without asking the backend.
     pub(crate) fn used_bytes(&self) -> u64 {
-        self.used_bytes.load(Ordering::Relaxed)
+        match &self.used {
+            Used::Pages(pages) => pages.bytes(),
+            Used::Length(len) => len.load(Ordering::Relaxed),
+        }
     }
 
     /// How the last writer ended, before this one opens the database.
@@ -126,7 +118,7 @@ impl Medium {
     }
 }
 
-fn open_file(path: &Path, access: Access, fresh: bool) -> io::Result<(fs::File, u64)> {
+fn open_file(path: &Path, access: Access, fresh: bool) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
     if access == Access::ReadWrite {
@@ -135,25 +127,13 @@ fn open_file(path: &Path, access: Access, fresh: bool) -> io::Result<(fs::File, 
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     }
     let file = options.open(path)?;
-    let about = file.metadata()?;
     if fresh && access == Access::ReadWrite {
         // The name must be as durable as the first commit.
         if let Some(directory) = path.parent() {
             fs::File::open(directory)?.sync_all()?;
         }
     }
-    Ok((file, allocated_bytes(&about)))
-}
-
-#[cfg(unix)]
-fn allocated_bytes(about: &fs::Metadata) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    about.len().min(about.blocks() * 512)
-}
-
-#[cfg(not(unix))]
-fn allocated_bytes(about: &fs::Metadata) -> u64 {
-    about.len()
+    Ok(file)
 }
 
 /// The medium as the writable database sees it.
@@ -171,10 +151,10 @@ impl StorageBackend for Live {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.backend.set_len(len)?;
-        match self.0.measure {
-            Measure::Written => self.0.used_bytes.fetch_min(len, Ordering::Relaxed),
-            Measure::Length => self.0.used_bytes.swap(len, Ordering::Relaxed),
-        };
+        match &self.0.used {
+            Used::Pages(pages) => pages.cut(len),
+            Used::Length(now) => now.store(len, Ordering::Relaxed),
+        }
         Ok(())
     }
 
@@ -184,8 +164,9 @@ impl StorageBackend for Live {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.backend.write(offset, data)?;
-        let end = offset.saturating_add(data.len() as u64);
-        self.0.used_bytes.fetch_max(end, Ordering::Relaxed);
+        if let Used::Pages(pages) = &self.0.used {
+            pages.add(offset, data.len());
+        }
         Ok(())
     }
 
@@ -225,7 +206,8 @@ impl StorageBackend for Live {
 /// What an overlay does about redb's locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Locking {
-    /// It takes each as a shared one, which a file that is open for reading allows, and gives them back on closing.
+    /// It takes each as a shared one, which a file that is open for reading allows, and gives them
+    /// back on closing.
     Shared,
     /// It takes none: another database of this process holds them.
     None,
@@ -234,7 +216,8 @@ pub(crate) enum Locking {
 #[derive(Debug)]
 struct Pages {
     len: u64,
-    /// How much of the medium still shows through; falls when the overlay is cut, and never rises again.
+    /// How much of the medium still shows through; falls when the overlay is cut, and never rises
+    /// again.
     medium_len: u64,
     written: BTreeMap<u64, Box<[u8]>>,
 }
@@ -275,7 +258,8 @@ impl Overlay {
     }
 }
 
-/// The part of a page that a range of bytes covers: where it begins in the page and in the range, and how long it is.
+/// The part of a page that a range of bytes covers: where it begins in the page and in the range,
+/// and how long it is.
 fn overlap(page: u64, offset: u64, len: usize) -> (usize, usize, usize) {
     let page_start = page * PAGE_BYTES;
     let start = page_start.max(offset);

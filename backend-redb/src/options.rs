@@ -1,7 +1,7 @@
 //! What only this engine knows: how durable commits are made, and what the database is stored on.
 //!
-//! Invariant: no option changes what a store means; a strategy changes what a commit and an opening after a crash cost, a
-//! backend changes where the bytes are.
+//! Invariant: no option changes what a store means; a strategy changes what a commit and an opening
+//! after a crash cost, a backend changes where the bytes are.
 
 use std::fmt;
 use std::io;
@@ -17,13 +17,14 @@ pub const DATA_FILE_NAME: &str = "data.redb";
 /// How a durable commit is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CommitStrategy {
-    /// Two syncs, and the state of the page allocator in every commit: opening after a crash walks nothing, whatever the
-    /// size.
+    /// Two syncs, and the state of the page allocator in every commit: opening after a crash walks
+    /// nothing, whatever the size.
     #[default]
     QuickRepair,
     /// Two syncs; opening after a crash walks every page of every table.
     TwoPhase,
-    /// One sync, trusting redb's checksums to find a torn commit; opening after a crash walks every page of every table.
+    /// One sync, trusting redb's checksums to find a torn commit; opening after a crash walks every
+    /// page of every table.
     OnePhase,
 }
 
@@ -76,7 +77,8 @@ pub enum BackendSource {
     /// redb's own: a file for a directory, a vector for memory.
     #[default]
     Native,
-    /// What this factory makes, in both cases. It locks, or the directory's own lock alone keeps others out.
+    /// What this factory makes, in both cases. It locks, or the directory's own lock alone keeps
+    /// others out.
     Custom(BackendFactory),
 }
 

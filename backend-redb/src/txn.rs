@@ -1,9 +1,10 @@
 //! Writing: the write transaction, and the blind batch that is appended in runs.
 //!
-//! Invariants: a table is opened at most once a transaction and closed before the commit, because redb takes a table's new
-//! root when it closes; a run of the batch holds ascending keys of one table and is written before anything that could meet
-//! it. Cost: a put is one descent; a row of a run that fits one gap of its table, as every append does, costs a small part
-//! of that (75 ns against 500 ns, measured), for one more copy of its bytes.
+//! Invariants: a table is opened at most once a transaction and closed before the commit, because
+//! redb takes a table's new root when it closes; a run of the batch holds ascending keys of one
+//! table and is written before anything that could meet it. Cost: a put is one descent; a row of a
+//! run that fits one gap of its table, as every append does, costs a small part of that (75 ns
+//! against 500 ns, measured), for one more copy of its bytes.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -70,7 +71,8 @@ pub struct RedbTxn<'e> {
     core: &'e Core,
 }
 
-/// redb aborts when its transaction drops, and panics there when an earlier panic left one of its locks poisoned.
+/// redb aborts when its transaction drops, and panics there when an earlier panic left one of its
+/// locks poisoned.
 struct OpenTxn(Option<TxnCell>);
 
 impl Drop for OpenTxn {
@@ -274,7 +276,8 @@ impl Run {
             .try_for_each(|(key, value)| put(table, key, value))
     }
 
-    /// Writes the run through redb's cursor, if no row of the table lies between its first key and its last.
+    /// Writes the run through redb's cursor, if no row of the table lies between its first key and
+    /// its last.
     fn write_into_gap(&self, table: &mut Table<'_, Bytes, Bytes>) -> Result<bool> {
         let (Some((first, _)), Some(last)) = (self.rows().next(), self.last_key()) else {
             return Ok(false);

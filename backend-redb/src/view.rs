@@ -1,9 +1,10 @@
 //! Reading: the view, its values, and the cursor that views and write transactions share.
 //!
-//! Invariants: a view opens each table at most once and drops its tables before its core, so that redb never closes under
-//! a live table; a cursor never leaves its range, and after a move that found no row its gap is at the edge it ran into.
-//! Cost: a get is one descent and one count of a cached page; a cursor is placed with one descent and two small
-//! allocations of redb's, a turn costs one more row, a row costs two counts of its page.
+//! Invariants: a view opens each table at most once and drops its tables before its core, so that
+//! redb never closes under a live table; a cursor never leaves its range, and after a move that
+//! found no row its gap is at the edge it ran into. Cost: a get is one descent and one count of a
+//! cached page; a cursor is placed with one descent and two small allocations of redb's, a turn
+//! costs one more row, a row costs two counts of its page.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -24,8 +25,8 @@ use crate::error::fail;
 pub struct RedbValue<'a>(AccessGuard<'a, Bytes>);
 
 impl<'a> RedbValue<'a> {
-    /// redb checks where a value ends when it is looked at, and panics on a damaged page. That is now, where a panic is
-    /// caught, and not at the caller's next use.
+    /// redb checks where a value ends when it is looked at, and panics on a damaged page. That is
+    /// now, where a panic is caught, and not at the caller's next use.
     #[inline]
     fn new(value: AccessGuard<'a, Bytes>) -> Self {
         let _checked = value.value();
@@ -119,7 +120,8 @@ impl RedbView {
         Self { tables, txn, core }
     }
 
-    /// The table, opened at its first use; `None` when there is none in a store that is open for reading.
+    /// The table, opened at its first use; `None` when there is none in a store that is open for
+    /// reading.
     fn table(&self, table: TableId) -> Result<Option<&ReadOnlyTable<Bytes, Bytes>>> {
         let Some(slot) = self.tables.get(table.index()) else {
             return Err(unknown(table));
@@ -243,7 +245,8 @@ impl<'a> RedbCursor<'a> {
         Ok(())
     }
 
-    /// Steps over the next row inside the range and stands on it; at the edge, the gap stays before the edge.
+    /// Steps over the next row inside the range and stands on it; at the edge, the gap stays before
+    /// the edge.
     fn step(&mut self) -> Result<Option<Entry<'_>>> {
         let Some(gap) = &mut self.gap else {
             return Ok(None);

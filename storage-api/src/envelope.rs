@@ -52,3 +52,67 @@ pub fn open<'v>(table: TableId, key: &[u8], stored: &'v [u8]) -> Result<&'v [u8]
         format!("checksum {found:08x} stored, {expected:08x} computed"),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines `table key value stored`, each in hexadecimal but the table; `-` is empty.
+    type Row = (TableId, Vec<u8>, Vec<u8>, Vec<u8>);
+
+    fn rows(text: &str) -> Vec<Row> {
+        let hex = |word: &str| -> Vec<u8> {
+            let digit = |b: u8| char::from(b).to_digit(16).unwrap_or(0) as u8;
+            let pairs = word.trim_matches('-').as_bytes().chunks_exact(2);
+            pairs
+                .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+                .collect()
+        };
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let words = lines.map(|line| line.split(' ').collect::<Vec<_>>());
+        words
+            .map(|w| {
+                let table = TableId::new(w[0].parse().unwrap_or(0));
+                (table, hex(w[1]), hex(w[2]), hex(w[3]))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn golden_values_are_sealed_and_opened_as_documented() {
+        let golden = rows(include_str!("../tests/fixtures/envelope/golden-v1.txt"));
+        assert_eq!(golden.len(), 4);
+        let mut out = Vec::new();
+        for (table, key, value, stored) in golden {
+            seal(table, &key, &value, &mut out);
+            assert_eq!(out, stored);
+            assert_eq!(open(table, &key, &stored).ok(), Some(&value[..]));
+        }
+    }
+
+    #[test]
+    fn corrupt_values_are_refused() {
+        let corrupt = rows(include_str!("../tests/fixtures/envelope/corrupt-v1.txt"));
+        assert_eq!(corrupt.len(), 5);
+        for (table, key, _, stored) in corrupt {
+            assert!(open(table, &key, &stored).is_err_and(|error| error.is_corruption()));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_row_is_noticed() {
+        let (table, key, value) = (TableId::new(7), b"some key".to_vec(), vec![0x5a; 100]);
+        let mut stored = Vec::new();
+        seal(table, &key, &value, &mut stored);
+        for at in 0..stored.len() * 8 {
+            stored[at / 8] ^= 1 << (at % 8);
+            assert!(open(table, &key, &stored).is_err(), "bit {at} of the value");
+            stored[at / 8] ^= 1 << (at % 8);
+        }
+        for at in 0..key.len() * 8 {
+            let mut other = key.clone();
+            other[at / 8] ^= 1 << (at % 8);
+            assert!(open(table, &other, &stored).is_err(), "bit {at} of the key");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 
-use super::{LastEnd, Live, Locking, MAGIC, Measure, Medium, Overlay};
+use super::{LastEnd, Locking, MAGIC, Medium, Overlay, Used};
 
 fn medium(len: u64) -> Arc<Medium> {
     let backend = InMemoryBackend::new();
@@ -16,8 +16,7 @@ fn medium(len: u64) -> Arc<Medium> {
     }
     Arc::new(Medium {
         backend: Box::new(backend),
-        used_bytes: len.into(),
-        measure: Measure::Written,
+        used: Used::Length(len.into()),
     })
 }
 
@@ -89,16 +88,4 @@ fn the_end_of_the_last_writer_is_read_from_the_flags() {
     assert_eq!(medium.last_end().unwrap(), LastEnd::Clean);
     medium.backend.write(9, &[4 | 2]).unwrap();
     assert_eq!(medium.last_end().unwrap(), LastEnd::Unclean);
-}
-
-#[test]
-fn used_bytes_follow_writes_and_cuts() {
-    let live = Live(medium(0));
-    live.set_len(1 << 20).unwrap();
-    assert_eq!(live.0.used_bytes(), 0);
-    live.write(8192, &[1; 4096]).unwrap();
-    live.write(0, &[1; 10]).unwrap();
-    assert_eq!(live.0.used_bytes(), 12_288);
-    live.set_len(4096).unwrap();
-    assert_eq!(live.0.used_bytes(), 4096);
 }

@@ -1,5 +1,5 @@
-//! Damaged files: redb may panic inside, and the kit catches that; what must not happen is a panic while something is
-//! dropped, where nothing catches it, or an abort.
+//! Damaged files: redb may panic inside, and the kit catches that; what must not happen is a panic
+//! while something is dropped, where nothing catches it, or an abort.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

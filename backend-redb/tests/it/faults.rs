@@ -1,4 +1,5 @@
-//! A device that fails: each call of the storage fails once, for every place it can fail in, and nothing is ever half done.
+//! A device that fails: each call of the storage fails once, for every place it can fail in, and
+//! nothing is ever half done.
 
 use std::io;
 use std::sync::Arc;
@@ -83,17 +84,17 @@ fn found(disk: &Disk) -> Rows {
 
 /// Commits a change that grows the file; says where it failed, if it did.
 fn grow(engine: &RedbEngine) -> Result<(), Failed> {
-    let mut txn = engine.begin().map_err(|_| Failed::ToBegin)?;
+    let mut txn = engine.begin().map_err(|_| Failed::Begin)?;
     for n in 0..40_u8 {
-        txn.put(A, &[2, n], &[n; 60_000]).map_err(Failed::ToPut)?;
+        txn.put(A, &[2, n], &[n; 60_000]).map_err(Failed::Put)?;
     }
-    txn.commit(Durability::Durable).map_err(Failed::ToCommit)
+    txn.commit(Durability::Durable).map_err(Failed::Commit)
 }
 
 enum Failed {
-    ToBegin,
-    ToPut(Error),
-    ToCommit(CommitFailure),
+    Begin,
+    Put(Error),
+    Commit(CommitFailure),
 }
 
 #[test]
@@ -113,16 +114,16 @@ fn a_failure_anywhere_leaves_the_commit_before_or_the_commit_itself() {
         device.arm(i64::MAX);
         match outcome {
             Ok(()) => break,
-            Err(Failed::ToBegin) => panic!("beginning writes nothing"),
-            Err(Failed::ToPut(error)) => {
+            Err(Failed::Begin) => panic!("beginning writes nothing"),
+            Err(Failed::Put(error)) => {
                 put_failures += 1;
                 assert_eq!(error.kind(), &ErrorKind::DiskFull);
             }
-            Err(Failed::ToCommit(CommitFailure::Unknown(error))) => {
+            Err(Failed::Commit(CommitFailure::Unknown(error))) => {
                 commit_failures += 1;
                 assert_eq!(error.kind(), &ErrorKind::DiskFull);
             }
-            Err(Failed::ToCommit(CommitFailure::Aborted(error))) => panic!("{error:?}"),
+            Err(Failed::Commit(CommitFailure::Aborted(error))) => panic!("{error:?}"),
         }
         // redb takes no writes after that, and a view still reads what is in the cache.
         let refused = engine.begin().unwrap_err();
@@ -136,7 +137,8 @@ fn a_failure_anywhere_leaves_the_commit_before_or_the_commit_itself() {
         assert!(rows.len() == 1 || rows.len() == 41, "{} rows", rows.len());
         kept += usize::from(rows.len() == 41);
     }
-    // Growing fails in a put, writing and syncing in the commit; after the last sync the commit is there.
+    // Growing fails in a put, writing and syncing in the commit; after the last sync the commit is
+    // there.
     assert!(
         put_failures > 0 && commit_failures > 10,
         "{put_failures} {commit_failures}"
@@ -169,8 +171,9 @@ fn a_device_that_refuses_to_open_says_why() {
         .on(move || Box::new(kept.clone()))
         .open("there".as_ref())
         .unwrap_err();
-    assert!(
-        matches!(refused.kind(), ErrorKind::PermissionDenied { path } if path.ends_with("data.redb")),
-        "{refused:?}"
-    );
+    let path = match refused.kind() {
+        ErrorKind::PermissionDenied { path } => path.as_str(),
+        _ => panic!("{refused:?}"),
+    };
+    assert!(path.ends_with("there/data.redb"), "{path}");
 }

@@ -1,4 +1,5 @@
-//! Opening: fresh, again, read-only, after an unclean end; what is refused; compaction and the check.
+//! Opening: fresh, again, read-only, after an unclean end; what is refused; compaction and the
+//! check.
 
 use std::fs;
 use std::path::Path;

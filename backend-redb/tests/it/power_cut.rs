@@ -1,5 +1,6 @@
-//! Power cuts: whatever part of the writes since the last sync reached the disk, in whatever order, opening finds a state
-//! that was committed, and never one older than the last durable commit that returned.
+//! Power cuts: whatever part of the writes since the last sync reached the disk, in whatever order,
+//! opening finds a state that was committed, and never one older than the last durable commit that
+//! returned.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -91,8 +92,8 @@ fn run(engine: &RedbEngine, recorder: &Recorder, dice: &mut Dice) -> Vec<Rows> {
     states
 }
 
-/// The disk after the first `cut` events, of which those since the last sync reached it only by chance. Lengths do, in
-/// order: file systems journal them.
+/// The disk after the first `cut` events, of which those since the last sync reached it only by
+/// chance. Lengths do, in order: file systems journal them.
 fn cut_at(events: &[Event], cut: usize, dice: &mut Dice) -> (Vec<u8>, usize) {
     let synced = events[..cut]
         .iter()

@@ -1,14 +1,17 @@
-//! What the tests share: opening an engine at the raw level, a seeded generator, reading a table whole.
+//! What the tests share: opening an engine at the raw level, a seeded generator, reading a table
+//! whole.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use backend_kit::{RawBatch, RawEngine, RawOpen, RawOpened, RawTable};
-use backend_redb::{BackendFactory, BackendSource, RedbEngine, RedbOptions, StorageBackend};
+use backend_redb::{
+    BackendFactory, BackendSource, RedbEngine, RedbOptions, RedbStore, StorageBackend,
+};
 use storage_api::{
-    Cursor, Durability, KeyRange, Location, OpenOptions, Reader, Result, TableHints, TableId,
-    Writer,
+    Cursor, Durability, Engine, KeyRange, Location, OpenOptions, Reader, Result, Schema,
+    TableHints, TableId, Writer,
 };
 
 pub(crate) const A: TableId = TableId::new(1);
@@ -171,6 +174,23 @@ impl Dice {
             3 => KeyRange::half_open(&[], &x),
             _ => KeyRange::half_open((&x).min(&y), (&x).max(&y)),
         }
+    }
+}
+
+/// The engine in memory, which the conformance suite sees as a store that is not persistent.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryHarness;
+
+impl conformance::Harness for MemoryHarness {
+    type Store = RedbStore;
+
+    fn open(
+        &self,
+        schema: &Schema,
+        options: &OpenOptions,
+    ) -> Result<conformance::Opened<RedbStore>> {
+        let redb = RedbOptions::default();
+        RedbStore::open(Location::Memory, schema, options, &redb).map(conformance::Opened::from)
     }
 }
 

@@ -14,6 +14,8 @@
 mod auto_commit;
 mod kv;
 mod layout;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::ops::ControlFlow;

@@ -1,0 +1,1 @@
+//! The conformance suite over the enum and the erased form, and over overlays.

@@ -1,0 +1,103 @@
+//! Opening by URL: every engine, markers, and the errors that name what to do.
+
+use std::path::Path;
+
+use chain_store::{AnyStore, EngineName};
+use storage_api::{ErrorKind, KvStore, OpenOptions, Schema, TableDef};
+
+/// A URL of a fresh store of this engine below a directory.
+pub(crate) fn of(engine: EngineName, place: &Path) -> String {
+    match engine {
+        EngineName::Mem => "mem:".to_owned(),
+        engine => format!("{engine}:{}", place.join("store").display()),
+    }
+}
+
+fn kind(result: storage_api::Result<AnyStore>) -> ErrorKind {
+    result.map(|_| ()).unwrap_err().kind().clone()
+}
+
+#[test]
+fn every_compiled_engine_opens_by_url_and_by_its_marker() {
+    let schema = Schema::new([&TableDef::new("accounts")]).unwrap();
+    for engine in EngineName::compiled() {
+        let place = tempfile::tempdir().unwrap();
+        let store = AnyStore::open(&of(engine, place.path()), &schema).unwrap();
+        assert_eq!(store.engine_name(), engine.as_str());
+        if !store.capabilities().persistent {
+            continue;
+        }
+        drop(store);
+        let bare = place.path().join("store").display().to_string();
+        let again = AnyStore::open_existing(&bare, &OpenOptions::read_only()).unwrap();
+        assert_eq!(again.engine_name(), engine.as_str());
+        assert!(again.catalogue().id("accounts").is_ok());
+    }
+}
+
+#[test]
+fn an_engine_that_is_not_compiled_in_is_named_with_its_feature() {
+    for engine in EngineName::ALL {
+        if engine.is_compiled() {
+            continue;
+        }
+        let refused = kind(AnyStore::open(
+            &format!("{engine}:somewhere"),
+            &Schema::empty(),
+        ));
+        let ErrorKind::EngineNotCompiled {
+            engine: asked,
+            feature,
+            available,
+        } = refused
+        else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(
+            (asked.as_str(), feature.as_str()),
+            (engine.as_str(), engine.as_str())
+        );
+        assert!(available.contains("mem"));
+        assert!(!Path::new("somewhere").exists());
+    }
+    let unknown = kind(AnyStore::open("leveldb:x", &Schema::empty()));
+    assert!(matches!(unknown, ErrorKind::UnknownEngine { .. }));
+}
+
+#[test]
+fn paths_without_a_store_are_refused_and_not_touched() {
+    let place = tempfile::tempdir().unwrap();
+    let missing = place.path().join("missing");
+    let refused = kind(AnyStore::open(
+        &missing.display().to_string(),
+        &Schema::empty(),
+    ));
+    assert!(matches!(refused, ErrorKind::NotFound { .. }));
+    let refused = kind(AnyStore::open(
+        &place.path().display().to_string(),
+        &Schema::empty(),
+    ));
+    assert!(matches!(refused, ErrorKind::NotAStore { .. }));
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+/// bsc#2647: another engine's data directory was wiped. Every pair of engines must refuse.
+#[test]
+fn a_directory_of_another_engine_is_refused() {
+    for made in EngineName::compiled().filter(|engine| *engine != EngineName::Mem) {
+        let place = tempfile::tempdir().unwrap();
+        drop(AnyStore::open(&of(made, place.path()), &Schema::empty()).unwrap());
+        for asked in EngineName::compiled().filter(|engine| *engine != EngineName::Mem) {
+            let opened = AnyStore::open(&of(asked, place.path()), &Schema::empty());
+            if asked == made {
+                assert!(opened.is_ok());
+                continue;
+            }
+            let refused = kind(opened);
+            assert!(
+                matches!(&refused, ErrorKind::WrongEngine { found, .. } if found == made.as_str()),
+                "{asked} over {made}: {refused:?}"
+            );
+        }
+    }
+}
