@@ -1,9 +1,10 @@
 //! The cursor: one iterator of heed at a time, forward or backward, made anew by a seek or a turn.
 //!
-//! heed's own cursor is private, so a move in the direction of the iterator costs what LMDB's `next` costs, and a seek or
-//! a turn costs one descent, one allocation for LMDB's cursor and one for the key. Invariants: the iterator in hand stands
-//! on the row of `place`; the end of the range is compared here (heed compares byte by byte); rows are lent from the map
-//! without a copy; a row with an empty key cannot have been written and is reported as corruption.
+//! heed's own cursor is private, so a move in the direction of the iterator costs what LMDB's
+//! `next` costs, and a seek or a turn costs one descent, one allocation for LMDB's cursor and one
+//! for the key. Invariants: the iterator in hand stands on the row of `place`; the end of the range
+//! is compared here (heed compares byte by byte); rows are lent from the map without a copy; a row
+//! with an empty key cannot have been written and is reported as corruption.
 
 use std::fmt;
 use std::ops::Bound;
@@ -74,7 +75,8 @@ impl<'a> LmdbCursor<'a> {
         None
     }
 
-    /// What an iterator gave that is no row of the range: an error, a row past the range, or its end.
+    /// What an iterator gave that is no row of the range: an error, a row past the range, or its
+    /// end.
     #[cold]
     fn end(
         &mut self,
@@ -86,7 +88,7 @@ impl<'a> LmdbCursor<'a> {
                 self.moving = Moving::Not;
                 Err(self.open.error("cursor", error))
             }
-            Some(Ok((key, _))) if key.is_empty() => {
+            Some(Ok(([], _))) => {
                 self.moving = Moving::Not;
                 let what = "a row without a key, on a page that was never written";
                 Err(Error::new(corruption(self.open.env().path(), what)).with_engine(ENGINE))

@@ -1,9 +1,10 @@
 //! The engine: opening, views, the writer, growth of the map, compaction, copies.
 //!
-//! Invariants: the environment is behind one lock that views and writers take for reading, for a moment only and never
-//! twice at once, and that growth and compaction take for writing; both close the environment and open it again, which is
-//! possible only while nobody else holds it, and leave the old one in place when they fail. Whatever is interrupted, the
-//! directory holds one complete `data.mdb`: a compacted copy is complete and synced before a rename puts it in place.
+//! Invariants: the environment is behind one lock that views and writers take for reading, for a
+//! moment only and never twice at once, and that growth and compaction take for writing; both close
+//! the environment and open it again, which is possible only while nobody else holds it, and leave
+//! the old one in place when they fail. Whatever is interrupted, the directory holds one complete
+//! `data.mdb`: a compacted copy is complete and synced before a rename puts it in place.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -31,6 +32,9 @@ const COMPACTING_FILE: &str = "data.mdb.compacting";
 
 /// How long growth after a full map, and compaction, wait for others to let go of the environment.
 const ALONE_WAIT: Duration = Duration::from_millis(100);
+
+/// How often several views of one commit are begun again because a commit came between.
+const VIEWS_RESTARTS_MAX: u32 = 10_000;
 
 /// The environment, unless it was lost while it was opened again.
 #[derive(Debug)]
@@ -98,7 +102,8 @@ impl LmdbEngine {
         self.full_at_bytes.store(map_bytes, Ordering::Relaxed);
     }
 
-    /// Grows the map before a write transaction, when it is more than half full or was found full, and nobody reads.
+    /// Grows the map before a write transaction, when it is more than half full or was found full,
+    /// and nobody reads.
     fn grow(&self) -> Result<()> {
         let (map_bytes, used_bytes) = match &*self.lock() {
             Held::Open(open) => (open.map_bytes(), open.used_bytes()),
@@ -125,8 +130,9 @@ impl LmdbEngine {
         Ok(())
     }
 
-    /// Closes the environment, does `between`, and opens it with this map, or with the old one when that fails. Returns
-    /// what failed last; nothing is lost unless the old map cannot be opened either.
+    /// Closes the environment, does `between`, and opens it with this map, or with the old one when
+    /// that fails. Returns what failed last; nothing is lost unless the old map cannot be opened
+    /// either.
     fn reopen(
         &self,
         held: &mut Held,
@@ -162,7 +168,8 @@ impl LmdbEngine {
     }
 }
 
-/// Whether nobody else holds the environment, after waiting at most this long. Nobody can begin to hold it meanwhile.
+/// Whether nobody else holds the environment, after waiting at most this long. Nobody can begin to
+/// hold it meanwhile.
 fn wait_until_alone(held: &Held, wait: Duration) -> bool {
     let Held::Open(open) = held else {
         return true;
@@ -293,14 +300,21 @@ impl RawEngine for LmdbEngine {
 
     fn views(&self, count: usize) -> Result<Vec<LmdbView>> {
         let open = self.open_env()?;
-        let views = (0..count)
-            .map(|_| LmdbView::begin(Arc::clone(&open)))
-            .collect::<Result<Vec<_>>>()?;
-        if views
-            .windows(2)
-            .any(|pair| pair[0].txn_id() != pair[1].txn_id())
-        {
-            return Err(Error::new(ErrorKind::Conflict).with_engine(ENGINE));
+        let mut views: Vec<LmdbView> = Vec::with_capacity(count);
+        let mut restarts = 0;
+        while views.len() < count {
+            let view = LmdbView::begin(Arc::clone(&open))?;
+            if views
+                .last()
+                .is_some_and(|last| last.txn_id() != view.txn_id())
+            {
+                views.clear();
+                restarts += 1;
+                if restarts > VIEWS_RESTARTS_MAX {
+                    return Err(Error::new(ErrorKind::Conflict).with_engine(ENGINE));
+                }
+            }
+            views.push(view);
         }
         Ok(views)
     }

@@ -1,15 +1,16 @@
-//! The open environment: heed's `Env`, the tables in it, and what is known about its file. The only file of the engine with
-//! unsafe code, two calls of it.
+//! The open environment: heed's `Env`, the tables in it, and what is known about its file. The only
+//! file of the engine with unsafe code, two calls of it.
 //!
-//! Invariants: an environment is opened with our flags only (never `NO_SYNC`, `NO_META_SYNC` or `WRITE_MAP`; `NO_LOCK` only
-//! together with read-only, under the directory lock that keeps writers out); tables are opened once, before any other
-//! transaction; the file is at least as long as its last page, so that no read falls behind its end; the file is closed when
-//! the last `Arc` of this struct is gone, views hold one each, and closing is complete when that drop returns.
-//! `lock.mdb` must not be opened by anyone else in this process: closing any descriptor of it would drop LMDB's own
-//! record locks.
+//! Invariants: an environment is opened with our flags only (never `NO_SYNC`, `NO_META_SYNC` or
+//! `WRITE_MAP`; `NO_LOCK` only together with read-only, under the directory lock that keeps writers
+//! out); tables are opened once, before any other transaction; the file is at least as long as its
+//! last page, so that no read falls behind its end; the file is closed when the last `Arc` of this
+//! struct is gone, views hold one each, and closing is complete when that drop returns. `lock.mdb`
+//! must not be opened by anyone else in this process: closing any descriptor of it would drop
+//! LMDB's own record locks.
 #![expect(
     unsafe_code,
-    reason = "mapping a file and choosing LMDB's flags are unsafe calls of heed; nothing else here is"
+    reason = "mapping a file and choosing LMDB's flags are unsafe calls of heed"
 )]
 
 use std::fs::{File, OpenOptions};
@@ -62,7 +63,8 @@ impl EnvConfig {
         self.access == Access::ReadWrite
     }
 
-    /// Maps the environment with a map of this many bytes, or less where nobody asked for this size and the system refuses.
+    /// Maps the environment with a map of this many bytes, or less where nobody asked for this size
+    /// and the system refuses.
     fn map(&self, map_bytes: u64) -> Result<Env<WithoutTls>> {
         let mut bytes = map_bytes;
         loop {
@@ -96,13 +98,14 @@ impl EnvConfig {
             .map_size(map_size)
             .max_readers(self.readers_max)
             .max_dbs(u32::try_from(self.tables.len()).unwrap_or(u32::MAX));
-        // SAFETY: `NO_READ_AHEAD` is advice to the kernel. `READ_ONLY` with `NO_LOCK` needs that no process writes to the
-        // environment meanwhile: the store's directory lock, held as long as this engine or a view of it lives, admits many
-        // readers or one writer.
+        // SAFETY: `NO_READ_AHEAD` is advice to the kernel. `READ_ONLY` with `NO_LOCK` needs that no
+        // process writes to the environment meanwhile: the store's directory lock, held as long as
+        // this engine or a view of it lives, admits many readers or one writer.
         let options = unsafe { options.flags(flags) };
-        // SAFETY: the mapped file must not be changed behind LMDB's back. The directory belongs to this engine alone and
-        // is locked as said above; within this process heed refuses a second environment of the same path; `data.mdb` is
-        // only ever made longer by us, never shorter, while it is mapped.
+        // SAFETY: the mapped file must not be changed behind LMDB's back. The directory belongs to
+        // this engine alone and is locked as said above; within this process heed refuses a second
+        // environment of the same path; `data.mdb` is only ever made longer by us, never shorter,
+        // while it is mapped.
         unsafe { options.open(&self.directory) }
     }
 }
@@ -129,8 +132,8 @@ enum Slot {
 }
 
 impl OpenEnv {
-    /// Opens the environment with a map of this many bytes and all tables in it, and frees the reader slots of processes that
-    /// are gone; returns how many.
+    /// Opens the environment with a map of this many bytes and all tables in it, and frees the
+    /// reader slots of processes that are gone; returns how many.
     ///
     /// # Errors
     /// `AlreadyOpen`, `Corruption`, `PermissionDenied`, `DiskFull`, `Io`.
@@ -177,7 +180,8 @@ impl OpenEnv {
         &self.env
     }
 
-    /// The table of this number; `None` when it is not in a file that is open read-only, and then reads as empty.
+    /// The table of this number; `None` when it is not in a file that is open read-only, and then
+    /// reads as empty.
     ///
     /// # Errors
     /// `UnknownTable`.
@@ -233,7 +237,8 @@ impl OpenEnv {
         self.page_bytes
     }
 
-    /// Bytes up to the last page of the last commit, free pages among them included. Cost: two reads of the map.
+    /// Bytes up to the last page of the last commit, free pages among them included. Cost: two
+    /// reads of the map.
     pub(crate) fn used_bytes(&self) -> u64 {
         (self.env.info().last_page_number as u64 + 1) * self.page_bytes
     }
@@ -253,8 +258,9 @@ impl OpenEnv {
         }
     }
 
-    /// Makes the file as long as its last page, where LMDB left it shorter because the last pages were freed unwritten.
-    /// Called after each commit by the only writer. A failure is no failure of the commit: opening repeats it.
+    /// Makes the file as long as its last page, where LMDB left it shorter because the last pages
+    /// were freed unwritten. Called after each commit by the only writer. A failure is no failure
+    /// of the commit: opening repeats it.
     pub(crate) fn lengthen(&self) {
         let used = self.used_bytes();
         if !self.is_writable || used <= self.file_bytes.load(Ordering::Relaxed) {

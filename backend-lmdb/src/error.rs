@@ -1,8 +1,8 @@
 //! LMDB's errors as ours, in one table.
 //!
-//! Invariants: every error of heed goes through [`Blame::error`]; the original stays as the source; what a caller can act
-//! on (full, too many readers, corruption, disk full) is never left as a plain engine error. The integration tests provoke
-//! each row that can be provoked.
+//! Invariants: every error of heed goes through [`Blame::error`]; the original stays as the source;
+//! what a caller can act on (full, too many readers, corruption, disk full) is never left as a
+//! plain engine error. The integration tests provoke each row that can be provoked.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ pub(crate) const ENGINE: &str = "lmdb";
 /// The data file's name inside the engine's directory.
 pub(crate) const DATA_FILE: &str = "data.mdb";
 
-/// A device with less room than this, in bytes, is full: what is left is less than one write of LMDB.
+/// A device with less room than this, in bytes, is full: what is left is less than one write of
+/// LMDB.
 const FULL_BELOW_BYTES: u64 = 256 << 10;
 
 /// What an error message needs to know about the environment it happened in.
@@ -120,8 +121,8 @@ pub(crate) fn is_before_writing(source: &heed::Error) -> bool {
     )
 }
 
-/// Whether the device of this file had no room. LMDB reports a write that was cut short as `EIO`, whatever cut it, so that
-/// error counts as a full device when the device has next to nothing left.
+/// Whether the device of this file had no room. LMDB reports a write that was cut short as `EIO`,
+/// whatever cut it, so that error counts as a full device when the device has next to nothing left.
 pub(crate) fn is_disk_full(source: &heed::Error, file: &File) -> bool {
     use std::io::ErrorKind as Io;
     const EIO: i32 = rustix::io::Errno::IO.raw_os_error();

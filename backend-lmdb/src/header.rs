@@ -1,11 +1,13 @@
-//! A look at `data.mdb` before it is mapped: LMDB trusts its header, and a file shorter than its header says ends the
-//! process with a bus error at the first read behind its end.
+//! A look at `data.mdb` before it is mapped: LMDB trusts its header, and a file shorter than its
+//! header says ends the process with a bus error at the first read behind its end.
 //!
-//! Invariants: a file that is no LMDB file, of another version, or whose header contradicts itself is refused before any
-//! mapping; a mapped file is at least as long as its header says. LMDB itself leaves a file short when the last pages of a
-//! transaction were freed again before they were written, so shortness alone is no damage: a writer makes the file longer
-//! with zeros, which LMDB reports as corruption where a tree leads there; a read-only opener may not, and refuses.
-//! The layout is that of a 64-bit little-endian machine; elsewhere LMDB's own checks have to do. Cost: two reads.
+//! Invariants: a file that is no LMDB file, of another version, or whose header contradicts itself
+//! is refused before any mapping; a mapped file is at least as long as its header says. LMDB itself
+//! leaves a file short when the last pages of a transaction were freed again before they were
+//! written, so shortness alone is no damage: a writer makes the file longer with zeros, which LMDB
+//! reports as corruption where a tree leads there; a read-only opener may not, and refuses. The
+//! layout is that of a 64-bit little-endian machine; elsewhere LMDB's own checks have to do. Cost:
+//! two reads.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind as Io, Read, Seek, SeekFrom};
@@ -32,10 +34,12 @@ struct Meta {
     txn: u64,
 }
 
-/// Checks the data file of this directory and makes it as long as it says. Returns what was repaired, in words.
+/// Checks the data file of this directory and makes it as long as it says. Returns what was
+/// repaired, in words.
 ///
 /// # Errors
-/// `Corruption` when the file is missing in a store that had one, is no LMDB file or too short; `FormatTooNew`; `Io`.
+/// `Corruption` when the file is missing in a store that had one, is no LMDB file or too short;
+/// `FormatTooNew`; `Io`.
 pub(crate) fn prepare(directory: &Path, fresh: bool, writable: bool) -> Result<Option<String>> {
     let path = directory.join(DATA_FILE);
     let at = |source| Error::from_io(source, path.display().to_string()).with_engine(ENGINE);

@@ -1,7 +1,7 @@
 //! What only LMDB knows: the size of its map, the number of reader slots, read-ahead.
 //!
-//! Invariant: an option never changes a meaning, only limits and speed. Sizes are rounded to 64 KiB here, so that every
-//! page size of an operating system divides them.
+//! Invariant: an option never changes a meaning, only limits and speed. Sizes are rounded to 64 KiB
+//! here, so that every page size of an operating system divides them.
 
 use storage_api::{Error, Result};
 
@@ -26,24 +26,28 @@ pub enum ReadAhead {
     /// As the operating system decides; best while the store fits into memory or is scanned.
     #[default]
     System,
-    /// Off; for random reads of a store larger than memory, where most of what is read ahead is thrown away.
+    /// Off; for random reads of a store larger than memory, where most of what is read ahead is
+    /// thrown away.
     Off,
 }
 
 /// Options of the LMDB engine.
 ///
-/// `memory_budget_bytes` of the common options does not apply: LMDB has no cache of its own, pages live in the page cache
-/// of the operating system. Beside it, a write transaction holds the pages it changed on the heap, 512 MiB of them at most
-/// (131 071 pages) before it begins to write them out early, and an open store holds about 3 MiB of lists.
+/// `memory_budget_bytes` of the common options does not apply: LMDB has no cache of its own, pages
+/// live in the page cache of the operating system. Beside it, a write transaction holds the pages
+/// it changed on the heap, 512 MiB of them at most (131 071 pages) before it begins to write them
+/// out early, and an open store holds about 3 MiB of lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LmdbOptions {
-    /// The largest the store may become, in bytes, 1 MiB at least; `None` reserves 1 TiB of address space (1 GiB on 32-bit
-    /// machines), halved as often as the operating system refuses. The map is address space, not disk: `data.mdb` is as
-    /// long as what was written. Past it writes fail with `Full`, and opening with a larger one is enough to go on.
+    /// The largest the store may become, in bytes, 1 MiB at least; `None` reserves 1 TiB of address
+    /// space (1 GiB on 32-bit machines), halved as often as the operating system refuses. The map
+    /// is address space, not disk: `data.mdb` is as long as what was written. Past it writes fail
+    /// with `Full`, and opening with a larger one is enough to go on.
     pub map_bytes_max: Option<u64>,
-    /// The map to begin with, in bytes; `None` maps all of `map_bytes_max` at once, so that it never has to grow. A smaller
-    /// map doubles when a write transaction begins while more than half of it is used, or after one failed with `Full`, up to
-    /// the maximum. Growing needs a moment without any view; while views live, the map stays as it is.
+    /// The map to begin with, in bytes; `None` maps all of `map_bytes_max` at once, so that it
+    /// never has to grow. A smaller map doubles when a write transaction begins while more than
+    /// half of it is used, or after one failed with `Full`, up to the maximum. Growing needs a
+    /// moment without any view; while views live, the map stays as it is.
     pub map_bytes_initial: Option<u64>,
     /// The most views at once, 1 at least. Each takes 64 bytes of `lock.mdb`.
     pub readers_max: u32,
@@ -77,7 +81,8 @@ impl MapPlan {
     /// The plan of these options.
     ///
     /// # Errors
-    /// `InvalidArgument` when a size is below 1 MiB, past the address space, or the initial one is above the maximum.
+    /// `InvalidArgument` when a size is below 1 MiB, past the address space, or the initial one is
+    /// above the maximum.
     pub(crate) fn new(options: &LmdbOptions) -> Result<Self> {
         let max_bytes = options.map_bytes_max.unwrap_or(MAP_BYTES_DEFAULT);
         let initial_bytes = options.map_bytes_initial.unwrap_or(max_bytes);
@@ -90,7 +95,7 @@ impl MapPlan {
         }
         if initial_bytes > max_bytes {
             return Err(Error::invalid(format!(
-                "initial map of {initial_bytes} bytes is larger than its maximum of {max_bytes} bytes"
+                "initial map of {initial_bytes} bytes is above its maximum of {max_bytes} bytes"
             )));
         }
         Ok(Self {

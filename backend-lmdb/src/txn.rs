@@ -1,8 +1,9 @@
 //! The write transaction, which is the batch too: LMDB has nothing cheaper for blind writes.
 //!
-//! Invariants: it stays on the thread that began it, because LMDB's write mutex belongs to a thread and a commit elsewhere
-//! hangs (heed#339; heed's own type is `Send`, this one is not); dropping it aborts; after LMDB failed an operation every
-//! further one fails and only an abort is left; a commit is durable when it returns, whatever was asked.
+//! Invariants: it stays on the thread that began it, because LMDB's write mutex belongs to a thread
+//! and a commit elsewhere hangs (heed#339; heed's own type is `Send`, this one is not); dropping it
+//! aborts; after LMDB failed an operation every further one fails and only an abort is left; a
+//! commit is durable when it returns, whatever was asked.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -37,7 +38,8 @@ pub struct LmdbTxn<'e> {
     engine: &'e LmdbEngine,
     /// LMDB's number of the commit this will be.
     id: usize,
-    /// Append-only tables where a key did not come last; they get no more attempts in this transaction.
+    /// Append-only tables where a key did not come last; they get no more attempts in this
+    /// transaction.
     unordered: Vec<TableId>,
     /// Not `Send`.
     thread: PhantomData<*const ()>,
@@ -112,7 +114,8 @@ impl<'e> LmdbTxn<'e> {
         self.open().is_append_only(table) && !self.unordered.contains(&table)
     }
 
-    /// Puts a key behind all others; `false` when it does not belong there, and then nothing happened.
+    /// Puts a key behind all others; `false` when it does not belong there, and then nothing
+    /// happened.
     fn append(&mut self, table: TableId, key: &[u8], value: &[u8]) -> Result<bool> {
         let mut appended = true;
         self.write("put", table, |db, txn| {
@@ -216,9 +219,10 @@ impl RawBatch for LmdbTxn<'_> {
 }
 
 impl LmdbTxn<'_> {
-    /// Whether a commit that failed is certain to have left nothing behind: it stopped before writing, or the disk was full
-    /// while pages were written that no commit leads to, the meta page is still that of the commit before, and LMDB itself
-    /// still goes on. Everything else, a failed sync above all, is not known.
+    /// Whether a commit that failed is certain to have left nothing behind: it stopped before
+    /// writing, or the disk was full while pages were written that no commit leads to, the meta
+    /// page is still that of the commit before, and LMDB itself still goes on. Everything else, a
+    /// failed sync above all, is not known.
     fn is_known_aborted(&self, source: &heed::Error) -> bool {
         let open = self.open();
         is_before_writing(source)

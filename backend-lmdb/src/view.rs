@@ -1,8 +1,9 @@
 //! The view: a read transaction of LMDB that owns its share of the environment.
 //!
-//! Invariants: a view never changes and may move between threads (its reader slot belongs to it, not to a thread); it keeps
-//! the environment open; fields drop in the order that LMDB needs, the transaction before the environment. While it lives,
-//! pages that it may read are not used again, so the file can grow; the store around the engine watches that.
+//! Invariants: a view never changes and may move between threads (its reader slot belongs to it,
+//! not to a thread); it keeps the environment open; fields drop in the order that LMDB needs, the
+//! transaction before the environment. While it lives, pages that it may read are not used again,
+//! so the file can grow; the store around the engine watches that.
 
 use std::fmt;
 use std::sync::Arc;

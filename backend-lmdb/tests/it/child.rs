@@ -1,6 +1,8 @@
-//! What needs a process of its own: killed readers, a device without room, a read-only mount, a user without permission.
+//! What needs a process of its own: killed readers, a device without room, a read-only mount, a
+//! user without permission.
 //!
-//! A role is an ignored test that this program runs again by name; it talks over its standard output.
+//! A role is an ignored test that this program runs again by name; it talks over its standard
+//! output.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -112,7 +112,8 @@ fn a_store_that_lost_its_file_is_not_made_anew() {
 #[test]
 fn a_file_cut_short_is_corruption_where_rows_are_missing() {
     let whole = filled();
-    // Small commits move the roots to pages that were freed at the beginning of the file, away from the leaves.
+    // Small commits move the roots to pages that were freed at the beginning of the file, away from
+    // the leaves.
     let engine = open(whole.path());
     for i in 0..10_u8 {
         let mut txn = engine.begin().unwrap();

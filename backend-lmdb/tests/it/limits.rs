@@ -111,5 +111,5 @@ fn what_is_declared() {
     ] {
         assert_eq!(ALL.effective(asked), Effective::Durable);
     }
-    assert!(ALL.persistent && ALL.size_limit && ALL.read_only_open);
+    const { assert!(ALL.persistent && ALL.size_limit && ALL.read_only_open) };
 }

@@ -1,4 +1,5 @@
-//! Random writes, reads, ranges and cursor moves against a `BTreeMap`, in views and inside the write transaction.
+//! Random writes, reads, ranges and cursor moves against a `BTreeMap`, in views and inside the
+//! write transaction.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

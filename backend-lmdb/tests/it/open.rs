@@ -1,4 +1,5 @@
-//! Opening: again in one process, twice, read-only, with more tables, after dead processes; compaction and copies.
+//! Opening: again in one process, twice, read-only, with more tables, after dead processes;
+//! compaction and copies.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,7 @@
-//! Views and the write transaction: stability, several views of one commit, what a failed operation leaves.
+//! Views and the write transaction: stability, several views of one commit, what a failed operation
+//! leaves.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backend_kit::{RawBatch, RawEngine};
 use storage_api::{Count, Durability, ErrorKind, KeyRange, Reader, TableId, Writer};
@@ -42,6 +45,29 @@ fn several_views_see_one_commit() {
     for view in &views {
         assert_eq!(view.get(ROWS, b"a").unwrap(), Some(&b"1"[..]));
     }
+    assert_eq!(engine.views(0).unwrap().len(), 0);
+    // Beside a writer that never rests.
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for i in 0_u32.. {
+                put_all(&engine, ROWS, &[(b"a", &i.to_be_bytes())]);
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        for _ in 0..200 {
+            let views = engine.views(20).unwrap();
+            let first = views[0].get(ROWS, b"a").unwrap();
+            assert!(
+                views
+                    .iter()
+                    .all(|view| view.get(ROWS, b"a").unwrap() == first)
+            );
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use storage_api::{ErrorKind, KeyRange, Mode, Writer as _};
 use crate::case::{
     CaseError, CaseResult, ensure, ensure_eq, ensure_refused, refused_as_unsupported,
 };
-use crate::lab::{Lab, QUICK, Subject, table_holds};
+use crate::lab::{Lab, QUICK, STANDARD, Subject, table_holds};
 use crate::ops::{Contents, Dice, batch_of, numbered_rows, rows_of, scaled};
 
 /// Rows in several tables, with a part overwritten and a part deleted, so that there is something to win.
@@ -163,11 +163,8 @@ pub(crate) fn declarations_fit_together(lab: &Lab) -> CaseResult {
     ensure_eq!(process, !c.persistent, "whether commits end with the process");
     ensure_eq!(c.sharing == Sharing::None, !c.persistent, "whether there is nothing to share");
     ensure!(c.value_bytes_max >= 1 << 20, "values end at {} bytes", c.value_bytes_max);
-    ensure!(c.tables_max >= STANDARD_TABLES, "tables end at {}", c.tables_max);
+    ensure!(c.tables_max >= STANDARD.len(), "tables end at {}", c.tables_max);
     ensure!(c.persistent || c.backup != Mode::Exclusive, "an exclusive backup of memory");
     ensure!(!s.engine_name().is_empty(), "the engine has no name");
     Ok(())
 }
-
-/// The standard tables must fit into any store.
-const STANDARD_TABLES: usize = crate::lab::STANDARD.len();

@@ -11,9 +11,9 @@ mod store;
 mod txn;
 
 pub use disk::{Medium, ModelDisk};
-pub use read::{ModelTableCursor, ModelView};
+pub(crate) use read::{ModelTableCursor, ModelView};
 pub use store::ModelStore;
-pub use txn::ModelTxn;
+pub(crate) use txn::ModelTxn;
 
 use std::sync::Arc;
 

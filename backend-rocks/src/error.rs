@@ -1,0 +1,113 @@
+//! RocksDB's errors, sorted by what the caller does about them: one table, in [`sorted`].
+//!
+//! Invariants: RocksDB's own error stays the source; a file that RocksDB looks for and does not
+//! find is damage, because it reads only what it wrote down before; a failed write counts as not
+//! committed only where RocksDB refuses before it touches its log. RocksDB hands its errors over as
+//! text, so kinds and file names are read from the text; what is not recognised is `Engine`.
+
+use std::path::Path;
+
+use backend_kit::CommitFailure;
+use rocksdb::ErrorKind as Kind;
+use storage_api::{Error, ErrorKind};
+
+/// The engine's name.
+pub(crate) const NAME: &str = "rocks";
+
+/// Any error of RocksDB in this directory.
+#[cold]
+pub(crate) fn fail(error: rocksdb::Error, directory: &Path) -> Error {
+    let kind = sorted(&error, directory);
+    Error::new(kind).with_engine(NAME).with_source(error)
+}
+
+/// What a failed write means for its commit.
+#[cold]
+pub(crate) fn fail_commit(error: rocksdb::Error, directory: &Path) -> CommitFailure {
+    // These three are refused before the log is written. An invalid argument is not among them:
+    // RocksDB may find it half-way through a batch.
+    let untouched = matches!(error.kind(), Kind::Busy | Kind::TryAgain | Kind::Incomplete);
+    let error = fail(error, directory);
+    if untouched {
+        CommitFailure::Aborted(error)
+    } else {
+        CommitFailure::Unknown(error)
+    }
+}
+
+/// Whether an iterator gave up because it skipped too many deleted rows.
+pub(crate) fn skipped_too_many(error: &rocksdb::Error) -> bool {
+    error.kind() == Kind::Incomplete
+}
+
+fn sorted(error: &rocksdb::Error, directory: &Path) -> ErrorKind {
+    let text = error.as_ref();
+    let has = |part: &str| text.contains(part);
+    let place = || place_in(text, directory);
+    let damage = || ErrorKind::Corruption {
+        place: place(),
+        what: text.to_owned(),
+    };
+    match error.kind() {
+        Kind::Corruption => damage(),
+        Kind::IOError if has("lock hold by current process") || has("While lock file") => {
+            ErrorKind::AlreadyOpen {
+                path: directory.display().to_string(),
+                holder_pid: None,
+            }
+        }
+        Kind::IOError
+            if has("No space left on device")
+                || has("Disk quota exceeded")
+                || has("File too large") =>
+        {
+            ErrorKind::DiskFull
+        }
+        Kind::IOError if has("Permission denied") => ErrorKind::PermissionDenied { path: place() },
+        Kind::IOError if has("No such file or directory") => damage(),
+        Kind::IOError => ErrorKind::Io { place: place() },
+        Kind::InvalidArgument if has("create_if_missing is false") => ErrorKind::Corruption {
+            place: directory.join("CURRENT").display().to_string(),
+            what: "the file is missing".to_owned(),
+        },
+        Kind::NotSupported if has("read only mode") => ErrorKind::ReadOnly,
+        Kind::Busy | Kind::TryAgain | Kind::TimedOut => ErrorKind::Conflict,
+        Kind::ShutdownInProgress => ErrorKind::Poisoned {
+            cause: "the engine is closing".to_owned(),
+        },
+        _ => ErrorKind::Engine,
+    }
+}
+
+/// The file that the text names inside the directory, or the directory.
+fn place_in(text: &str, directory: &Path) -> String {
+    let whole = directory.display().to_string();
+    let file = text.find(&whole).map(|at| {
+        let rest = &text[at + whole.len()..];
+        let len = rest
+            .find(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '\'' | '"' | ')'))
+            .unwrap_or(rest.len());
+        format!("{whole}{}", &rest[..len])
+    });
+    file.unwrap_or(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place_in;
+    use std::path::Path;
+
+    #[test]
+    fn a_file_is_found_in_the_text() {
+        let directory = Path::new("/data/my store/rocks");
+        let text = "Corruption: block checksum mismatch: stored = 1, computed = 2, type = 4  in \
+                    /data/my store/rocks/000012.sst offset 0 size 99";
+        assert_eq!(place_in(text, directory), "/data/my store/rocks/000012.sst");
+        assert_eq!(place_in("Corruption: bad", directory), "/data/my store/rocks");
+        let quoted = "IO error: while opening '/data/my store/rocks/MANIFEST-000005': gone";
+        assert_eq!(
+            place_in(quoted, directory),
+            "/data/my store/rocks/MANIFEST-000005"
+        );
+    }
+}
