@@ -140,9 +140,11 @@ impl<E: RawEngine> Store<E> {
             options.access,
             &E::CAPABILITIES,
         )?;
-        if merged.changed {
+        let names_chain = marker.chain_id.is_none() && options.chain_id.is_some();
+        if options.access == Access::ReadWrite && (merged.changed || names_chain) {
             marker.tables.clone_from(&merged.tables);
             marker.next_table = merged.next_table;
+            marker.chain_id = marker.chain_id.take().or_else(|| options.chain_id.clone());
             directory.write_marker(&marker)?;
         }
         let data = directory.data_path();

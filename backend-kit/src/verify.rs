@@ -6,11 +6,12 @@
 //! may crash on damaged files, so tools run this in a child process (the facade does).
 
 use storage_api::{
-    Count, Cursor, Error, Finding, KeyRange, KvStore, Reader, Result, TableCheck, TableId, Verify,
-    VerifyReport,
+    Access, Count, Cursor, Error, Finding, KeyRange, KvStore, Reader, Result, TableCheck, TableId,
+    Verify, VerifyReport,
 };
 
 use crate::boundary;
+use crate::gate::Wait;
 use crate::raw::RawEngine;
 use crate::read::View;
 use crate::store::Store;
@@ -43,7 +44,14 @@ impl<E: RawEngine> Verify for Store<E> {
             report.findings.append(&mut walk.findings);
         }
         drop(view);
-        match boundary::call::<E, _>(|| self.shared.engine.check()) {
+        // The engine's check may need the place of the writer, so no write may be under way.
+        let gate = match self.shared.access {
+            Access::ReadWrite => self.shared.gate.exclusive(Wait::Forever)?,
+            Access::ReadOnly => None,
+        };
+        let checked = boundary::call::<E, _>(|| self.shared.engine.check());
+        drop(gate);
+        match checked {
             Ok(Some(mut check)) => {
                 report.findings.append(&mut check.findings);
                 report.engine_check = Some(check.summary);

@@ -13,9 +13,11 @@
     reason = "mapping a file and choosing LMDB's flags are unsafe calls of heed"
 )]
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use backend_kit::RawTable;
 use heed::types::Bytes;
@@ -63,6 +65,41 @@ impl EnvConfig {
         self.access == Access::ReadWrite
     }
 
+    /// Handles beyond the tables, for readers of the same process that know of more. Each costs
+    /// every transaction some bytes, so a writer, which shares with nobody, has none.
+    fn spare_tables(&self) -> usize {
+        if self.is_writable() { 0 } else { 32 }
+    }
+
+    /// The mapped environment; all readers of one process share one.
+    fn mapped(&self, map_bytes: u64) -> Result<Arc<Mapped>> {
+        if self.is_writable() {
+            let env = self.map(map_bytes)?;
+            return Ok(Arc::new(Mapped { env, _place: None }));
+        }
+        let path = self
+            .directory
+            .canonicalize()
+            .map_err(|error| Error::from_io(error, self.directory.display().to_string()))?;
+        let mut readers = READERS.lock();
+        while let Some(mapped) = readers.get(&path) {
+            if let Some(mapped) = mapped.upgrade() {
+                return Ok(mapped);
+            }
+            // The last of them is being closed.
+            readers = READERS
+                .closed
+                .wait(readers)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let mapped = Arc::new(Mapped {
+            env: self.map(map_bytes)?,
+            _place: Some(Place(path.clone())),
+        });
+        readers.insert(path, Arc::downgrade(&mapped));
+        Ok(mapped)
+    }
+
     /// Maps the environment with a map of this many bytes, or less where nobody asked for this size
     /// and the system refuses.
     fn map(&self, map_bytes: u64) -> Result<Env<WithoutTls>> {
@@ -97,7 +134,7 @@ impl EnvConfig {
         options
             .map_size(map_size)
             .max_readers(self.readers_max)
-            .max_dbs(u32::try_from(self.tables.len()).unwrap_or(u32::MAX));
+            .max_dbs(u32::try_from(self.tables.len() + self.spare_tables()).unwrap_or(u32::MAX));
         // SAFETY: `NO_READ_AHEAD` is advice to the kernel. `READ_ONLY` with `NO_LOCK` needs that no
         // process writes to the environment meanwhile: the store's directory lock, held as long as
         // this engine or a view of it lives, admits many readers or one writer.
@@ -110,10 +147,46 @@ impl EnvConfig {
     }
 }
 
+/// The environments that are open read-only in this process, by path. heed refuses a second
+/// environment of one path, while the contract admits many readers. A path stays until its
+/// environment is closed, so that nobody opens it again in between.
+static READERS: LazyLock<Readers> = LazyLock::new(Readers::default);
+
+#[derive(Default)]
+struct Readers {
+    open: Mutex<HashMap<PathBuf, Weak<Mapped>>>,
+    closed: Condvar,
+}
+
+impl Readers {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Weak<Mapped>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A mapped environment, shared by the readers of one process. Closed in the order of the fields.
+#[derive(Debug)]
+struct Mapped {
+    env: Env<WithoutTls>,
+    /// Dropped only to leave the list of readers.
+    _place: Option<Place>,
+}
+
+/// A path among the readers of this process.
+#[derive(Debug)]
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        READERS.lock().remove(&self.0);
+        READERS.closed.notify_all();
+    }
+}
+
 /// An open environment.
 #[derive(Debug)]
 pub(crate) struct OpenEnv {
-    env: Env<WithoutTls>,
+    mapped: Arc<Mapped>,
     tables: Vec<Slot>,
     file: File,
     file_bytes: AtomicU64,
@@ -138,7 +211,8 @@ impl OpenEnv {
     /// # Errors
     /// `AlreadyOpen`, `Corruption`, `PermissionDenied`, `DiskFull`, `Io`.
     pub(crate) fn open(config: &EnvConfig, map_bytes: u64) -> Result<(Self, usize)> {
-        let env = config.map(map_bytes)?;
+        let mapped = config.mapped(map_bytes)?;
+        let env = &mapped.env;
         let blame = config.blame(env.info().map_size as u64);
         let failed = |error| blame.error("open", error);
         let freed = if config.is_writable() {
@@ -146,7 +220,7 @@ impl OpenEnv {
         } else {
             0
         };
-        let handles = open_tables(&env, config).map_err(failed)?;
+        let handles = open_tables(env, config).map_err(failed)?;
         let mut tables = Vec::new();
         for (table, handle) in config.tables.iter().zip(handles) {
             if tables.len() <= table.id.index() {
@@ -163,7 +237,7 @@ impl OpenEnv {
             .map_err(|error| Error::from_io(error, path.display().to_string()))?;
         let page_bytes = u64::from(env.unnamed_database_stat().page_size);
         let open = Self {
-            env,
+            mapped,
             tables,
             file,
             file_bytes: AtomicU64::new(0),
@@ -177,7 +251,7 @@ impl OpenEnv {
 
     /// heed's environment.
     pub(crate) fn env(&self) -> &Env<WithoutTls> {
-        &self.env
+        &self.mapped.env
     }
 
     /// The table of this number; `None` when it is not in a file that is open read-only, and then
@@ -240,7 +314,7 @@ impl OpenEnv {
     /// Bytes up to the last page of the last commit, free pages among them included. Cost: two
     /// reads of the map.
     pub(crate) fn used_bytes(&self) -> u64 {
-        (self.env.info().last_page_number as u64 + 1) * self.page_bytes
+        (self.env().info().last_page_number as u64 + 1) * self.page_bytes
     }
 
     /// Begins a view of the last commit, freeing the slots of dead processes when none is left.
@@ -249,10 +323,10 @@ impl OpenEnv {
     /// `TooManyReaders`, `Poisoned`, `Io`.
     pub(crate) fn begin_read(&self) -> Result<RoTxn<'static, WithoutTls>> {
         let failed = |error| self.error("begin_read", error);
-        match self.env.clone().static_read_txn() {
+        match self.env().clone().static_read_txn() {
             Err(heed::Error::Mdb(heed::MdbError::ReadersFull)) => {
-                self.env.clear_stale_readers().map_err(failed)?;
-                self.env.clone().static_read_txn().map_err(failed)
+                self.env().clear_stale_readers().map_err(failed)?;
+                self.env().clone().static_read_txn().map_err(failed)
             }
             outcome => outcome.map_err(failed),
         }

@@ -31,7 +31,8 @@ pub enum ReadAhead {
     Off,
 }
 
-/// Options of the LMDB engine.
+/// Options of the LMDB engine. Several read-only handles of one store in one process share one map,
+/// with the options of the first.
 ///
 /// `memory_budget_bytes` of the common options does not apply: LMDB has no cache of its own, pages
 /// live in the page cache of the operating system. Beside it, a write transaction holds the pages

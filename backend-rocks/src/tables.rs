@@ -10,6 +10,7 @@
 use std::path::Path;
 
 use backend_kit::RawTable;
+use rocksdb::properties::{self, PropName};
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor,
     CompactOptions, DB, DBCompressionType, Options,
@@ -94,7 +95,7 @@ impl Db {
     }
 
     /// A whole number that RocksDB knows of a table without a scan, 0 when it does not.
-    pub(crate) fn number(&self, table: TableId, property: &rocksdb_property::Name) -> Result<u64> {
+    pub(crate) fn number(&self, table: TableId, property: &PropName) -> Result<u64> {
         let Some(handle) = self.table(table) else {
             return Ok(0);
         };
@@ -124,7 +125,7 @@ impl Db {
     fn check_background(&self) -> Result<()> {
         let failures = self
             .raw()
-            .property_int_value(rocksdb::properties::BACKGROUND_ERRORS)
+            .property_int_value(properties::BACKGROUND_ERRORS)
             .map_err(|error| fail(error, self.path()))?;
         match failures {
             None | Some(0) => Ok(()),
@@ -136,12 +137,6 @@ impl Db {
             })),
         }
     }
-}
-
-/// RocksDB's names of properties are a type that the binding does not export by name.
-mod rocksdb_property {
-    /// A property's name.
-    pub(crate) type Name = std::ffi::CStr;
 }
 
 /// What RocksDB opens: the tables asked for that are there or may be made, and whatever else is

@@ -174,14 +174,11 @@ fn check_marker(
         }));
     }
     match (&options.chain_id, &marker.chain_id) {
-        (Some(asked), found) if Some(asked) != found.as_ref() => {
-            Err(Error::new(ErrorKind::WrongChain {
-                expected: asked.to_string(),
-                found: found
-                    .as_ref()
-                    .map_or_else(|| "none".to_owned(), ToString::to_string),
-            }))
-        }
+        // A store that belongs to no chain yet takes the first one named.
+        (Some(asked), Some(found)) if asked != found => Err(Error::new(ErrorKind::WrongChain {
+            expected: asked.to_string(),
+            found: found.to_string(),
+        })),
         _ => Ok(()),
     }
 }

@@ -15,12 +15,19 @@ const ENGINE: (&str, u32) = ("redb", 1);
 
 macro_rules! fixture {
     ($name:literal) => {
-        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/directory/", $name))
+        include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/directory/",
+            $name
+        ))
     };
 }
 
 fn golden() -> Marker {
-    let table = |id, def| TableInfo { id: TableId::new(id), def };
+    let table = |id, def| TableInfo {
+        id: TableId::new(id),
+        def,
+    };
     Marker {
         engine: "redb".to_owned(),
         engine_format: 1,
@@ -31,7 +38,13 @@ fn golden() -> Marker {
         next_table: 4,
         tables: vec![
             table(1, TableDef::new("accounts").point_lookups()),
-            table(3, TableDef::new("blocks.bodies").append_only().large_values().with_envelope()),
+            table(
+                3,
+                TableDef::new("blocks.bodies")
+                    .append_only()
+                    .large_values()
+                    .with_envelope(),
+            ),
         ],
     }
 }
@@ -57,7 +70,14 @@ fn corrupt_markers_are_refused() {
         assert!(error.is_corruption(), "{error}");
     }
     let newer = Marker::parse(fixture!("newer-version.txt"), "fixture").unwrap_err();
-    assert!(matches!(newer.kind(), ErrorKind::FormatTooNew { found: 2, supported: 1, .. }));
+    assert!(matches!(
+        newer.kind(),
+        ErrorKind::FormatTooNew {
+            found: 2,
+            supported: 1,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -68,7 +88,10 @@ fn every_flipped_bit_and_every_cut_of_a_marker_is_noticed() {
         for bit in 0..8 {
             let mut bad = text.clone();
             bad[at] ^= 1 << bit;
-            assert!(Marker::parse(&bad, "flip").is_err(), "bit {bit} of byte {at}");
+            assert!(
+                Marker::parse(&bad, "flip").is_err(),
+                "bit {bit} of byte {at}"
+            );
         }
     }
 }
@@ -104,13 +127,18 @@ fn missing_directories_are_made_or_refused() {
     let path = place.path().join("a/b");
     let mut options = OpenOptions::new();
     options.if_missing = IfMissing::Fail;
-    assert!(matches!(kind(Directory::open(&path, ENGINE, &options)), ErrorKind::NotFound { .. }));
+    assert!(matches!(
+        kind(Directory::open(&path, ENGINE, &options)),
+        ErrorKind::NotFound { .. }
+    ));
     assert!(!path.exists());
     let (directory, found) = Directory::open(&path, ENGINE, &OpenOptions::new()).unwrap();
     assert!(matches!(found, Found::Nothing) && !directory.existed() && directory.is_locked());
     let refused = kind(Directory::open(&path, ENGINE, &OpenOptions::new()));
     let pid = std::process::id();
-    assert!(matches!(refused, ErrorKind::AlreadyOpen { holder_pid, .. } if holder_pid == Some(pid)));
+    assert!(
+        matches!(refused, ErrorKind::AlreadyOpen { holder_pid, .. } if holder_pid == Some(pid))
+    );
     drop(directory);
     assert_eq!(listing(&path), [LOCK_FILE]);
 }
@@ -152,7 +180,14 @@ fn wrong_engine_chain_and_format_are_refused() {
     let wrong = open(("lmdb", 1), &options);
     assert!(matches!(wrong, ErrorKind::WrongEngine { found, .. } if found == "redb"));
     let newer = open(("redb", 0), &options);
-    assert!(matches!(newer, ErrorKind::FormatTooNew { found: 1, supported: 0, .. }));
+    assert!(matches!(
+        newer,
+        ErrorKind::FormatTooNew {
+            found: 1,
+            supported: 0,
+            ..
+        }
+    ));
     options.chain_id = Some(ChainId::new("other").unwrap());
     let chain = open(ENGINE, &options);
     assert!(matches!(chain, ErrorKind::WrongChain { found, .. } if found == "bitcoin:main"));
@@ -170,10 +205,16 @@ fn many_readers_or_one_writer() {
     };
     let one = open(Access::ReadOnly).unwrap();
     let two = open(Access::ReadOnly).unwrap();
-    assert!(matches!(kind(open(Access::ReadWrite)), ErrorKind::AlreadyOpen { .. }));
+    assert!(matches!(
+        kind(open(Access::ReadWrite)),
+        ErrorKind::AlreadyOpen { .. }
+    ));
     drop((one, two));
     let writer = open(Access::ReadWrite).unwrap();
-    assert!(matches!(kind(open(Access::ReadOnly)), ErrorKind::AlreadyOpen { .. }));
+    assert!(matches!(
+        kind(open(Access::ReadOnly)),
+        ErrorKind::AlreadyOpen { .. }
+    ));
     drop(writer);
     assert!(open(Access::ReadOnly).is_ok());
 }

@@ -79,6 +79,46 @@ fn a_second_handle_is_refused_and_harms_nothing() {
 }
 
 #[test]
+fn readers_of_one_process_share() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(&open(directory.path()), 100);
+    let few = &tables()[..1];
+    let options = OpenOptions::read_only();
+    let (first, _) = open_with(directory.path(), few, &options, &LmdbOptions::default()).unwrap();
+    let second = open_read_only(&directory.path().join(".")).unwrap();
+    let view = second.view().unwrap();
+    assert_eq!(view.count(ROWS).unwrap(), Count::Exact(100));
+    let writing = OpenOptions::new();
+    let refused = open_with(
+        directory.path(),
+        &tables(),
+        &writing,
+        &LmdbOptions::default(),
+    );
+    assert!(matches!(
+        refused.unwrap_err().kind(),
+        ErrorKind::AlreadyOpen { .. }
+    ));
+    drop((first, second));
+    assert_eq!(view.count(ROWS).unwrap(), Count::Exact(100));
+    drop(view);
+    fill(&open(directory.path()), 200);
+    // Opening and closing at the same time never meets a half-closed environment.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..300 {
+                    let engine = open_read_only(directory.path()).unwrap();
+                    let view = engine.view().unwrap();
+                    drop(engine);
+                    assert_eq!(view.count(ROWS).unwrap(), Count::Exact(200));
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn files_are_private() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(directory.path());

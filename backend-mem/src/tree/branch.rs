@@ -21,7 +21,7 @@ use super::heads::{self, PAD};
 use super::leaf::{ALLOCATION_OVERHEAD_BYTES, Leaf};
 
 /// Most children of a branch.
-pub(super) const BRANCH_CAPACITY: usize = 16;
+pub(super) const BRANCH_CAPACITY: usize = 24;
 /// A branch with fewer children is underfull and is merged with a neighbour that has room.
 const BRANCH_MIN_CHILDREN: usize = BRANCH_CAPACITY / 4;
 

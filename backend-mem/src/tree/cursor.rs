@@ -5,6 +5,8 @@
 //! before the first entry, on an entry, or after the last; `next` and `prev` leave an end on its
 //! inner side and stay there on the other. A move inside a leaf is O(1), to the next leaf O(log n).
 
+use std::fmt;
+
 use super::branch::{Branch, Node};
 use super::edit::lower_bound;
 use super::leaf::Leaf;
@@ -16,14 +18,14 @@ const INLINE_LEVELS: usize = 8;
 type Row<'t> = Option<(&'t [u8], &'t [u8])>;
 
 /// One level of the path: the branch and the child taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Step<'t> {
     branch: &'t Branch,
     child: usize,
 }
 
 /// The steps from the root to the leaf.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Path<'t> {
     inline: [Option<Step<'t>>; INLINE_LEVELS],
     len: usize,
@@ -59,7 +61,7 @@ impl<'t> Path<'t> {
 }
 
 /// Where the cursor stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Place<'t> {
     BeforeFirst,
     At(&'t Leaf, usize),
@@ -67,18 +69,27 @@ enum Place<'t> {
 }
 
 /// Which end of a subtree a descent goes to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum End {
     First,
     Last,
 }
 
 /// A position in a [`super::Tree`]; see the head of this file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cursor<'t> {
     root: Option<&'t Node>,
     path: Path<'t>,
     place: Place<'t>,
+}
+
+impl fmt::Debug for Cursor<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Cursor")
+            .field("current", &self.current())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'t> Cursor<'t> {

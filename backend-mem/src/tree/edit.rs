@@ -11,9 +11,6 @@ use super::branch::{BRANCH_CAPACITY, Branch, Node};
 use super::heads;
 use super::leaf::Leaf;
 
-/// Room given to a copied or split leaf beyond the entry that is being written.
-const SPARE_BYTES: usize = 0;
-
 /// The upper half of a node that was split: the least string its keys may start at, and the node.
 pub(super) type Split = (Box<[u8]>, Node);
 
@@ -116,7 +113,7 @@ fn insert_in_leaf(leaf: &mut Arc<Leaf>, key: &[u8], value: &[u8], edge: Edge) ->
         };
     }
     let middle = leaf.split_point();
-    let (mut left, mut right) = leaf.split(middle, key.len() + value.len() + SPARE_BYTES);
+    let (mut left, mut right) = leaf.split(middle, key.len() + value.len());
     match place {
         Ok(at) if at < middle => left.replace_at(at, key, value),
         Ok(at) => right.replace_at(at - middle, key, value),

@@ -11,7 +11,7 @@ use super::Tree;
 use super::branch::Node;
 
 /// Keys whose descents run side by side.
-pub(super) const GROUP_LEN: usize = 16;
+const GROUP_LEN: usize = 16;
 
 /// Whether the nodes on the way are about to be read or edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

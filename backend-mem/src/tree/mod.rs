@@ -3,7 +3,7 @@
 //! [`Tree`] is a copy-on-write B+tree: a clone shares every node and costs one counter increment;
 //! a write copies only the shared nodes on its path, and edits nodes that no clone shares in
 //! place. Leaves are packed (`leaf`), inner nodes are narrow (`branch`), both search by key heads
-//! (`heads`). It knows no table, transaction or lock: readers take clones, one writer owns one
+//! (`heads`), and `many` runs the descents of a group of keys side by side. It knows no table, transaction or lock: readers take clones, one writer owns one
 //! tree. Keys and values may have any length, also none; order is unsigned lexicographic.
 //!
 //! Invariants: a tree never changes through a write to another one, however they were cloned; an
@@ -21,6 +21,7 @@ mod many;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::ops::{AddAssign, SubAssign};
 use std::sync::Arc;
 
@@ -55,9 +56,19 @@ impl SubAssign for Totals {
 }
 
 /// A persistent ordered map; see the head of this module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Tree {
     root: Option<Node>,
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = formatter.debug_struct("Tree");
+        fields
+            .field("len", &self.len())
+            .field("payload_bytes", &self.payload_bytes());
+        fields.finish_non_exhaustive()
+    }
 }
 
 impl Tree {

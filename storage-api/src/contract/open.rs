@@ -97,8 +97,8 @@ impl fmt::Display for ChainId {
 pub struct ReaderLimits {
     /// Past this age a warning is logged, once a view.
     pub warn_age: Duration,
-    /// Past this age, once a commit has come after it, the view's next call returns
-    /// `ReaderTooOld`. `None`: never.
+    /// Past this age the view's next call returns `ReaderTooOld`, moves of its cursors included.
+    /// `None`: never. Setting it costs one reading of the clock a call.
     pub age_max: Option<Duration>,
     /// Past this many bytes pinned by views, write transactions and batches are refused. `None`:
     /// never.
@@ -123,7 +123,8 @@ pub struct OpenOptions {
     pub access: Access,
     /// Making a store where there is none.
     pub if_missing: IfMissing,
-    /// The chain the store must belong to; a new store is marked with it.
+    /// The chain the store must belong to; a store that belongs to none yet is marked with it when it
+    /// is opened to write.
     pub chain_id: Option<ChainId>,
     /// Order of commits.
     pub commit_order: CommitOrder,
