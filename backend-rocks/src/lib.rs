@@ -2,7 +2,7 @@
 //!
 //! A plain database under the shared writer gate: batches of several threads enter RocksDB's write
 //! group together and share a sync; a write transaction has the database to itself, reads it as it
-//! is and keeps its own writes in an [`storage_api::Overlay`] until the commit. Views are snapshots
+//! is and keeps its own writes in an [`storage_api::overlay::Overlay`] until the commit. Views are snapshots
 //! with pooled iterators.
 //!
 //! Invariants: safe code only; the write-ahead log is never off, so every commit is atomic over all

@@ -11,8 +11,9 @@ use std::fmt;
 
 use backend_kit::{CommitFailure, RawBatch, RawTxn};
 use rocksdb::WriteBatch;
+use storage_api::overlay::Overlay;
 use storage_api::{
-    BatchOp, Count, Cursor, Durability, KeyRange, Overlay, Reader, Result, Savepoint, TableId,
+    BatchOp, Count, Cursor, Durability, KeyRange, Reader, Result, Savepoint, TableId,
     Writer,
 };
 

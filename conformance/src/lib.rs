@@ -19,6 +19,7 @@ mod cases;
 mod harness;
 mod lab;
 mod model;
+pub mod mutants;
 mod ops;
 mod probe;
 mod report;

@@ -159,7 +159,7 @@ pub enum ErrorKind {
         /// The limit in bytes (LMDB: the map size).
         limit_bytes: u64,
     },
-    /// The device is full. Make room, then reopen.
+    /// The device is full. Make room and try again; if the store was poisoned by it, reopen.
     #[error("no space left on the device")]
     DiskFull,
     /// Every reader slot is taken (trap 14). Drop views, then retry.
@@ -394,7 +394,6 @@ impl Error {
             self.0.kind,
             ErrorKind::Poisoned { .. }
                 | ErrorKind::CommitUnknown
-                | ErrorKind::DiskFull
                 | ErrorKind::EnginePanic { .. }
         )
     }

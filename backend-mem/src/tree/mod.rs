@@ -3,8 +3,9 @@
 //! [`Tree`] is a copy-on-write B+tree: a clone shares every node and costs one counter increment;
 //! a write copies only the shared nodes on its path, and edits nodes that no clone shares in
 //! place. Leaves are packed (`leaf`), inner nodes are narrow (`branch`), both search by key heads
-//! (`heads`), and `many` runs the descents of a group of keys side by side. It knows no table, transaction or lock: readers take clones, one writer owns one
-//! tree. Keys and values may have any length, also none; order is unsigned lexicographic.
+//! (`heads`), and `many` runs the descents of a group of keys side by side. It knows no table,
+//! transaction or lock: readers take clones, one writer owns one tree. Keys and values may have any
+//! length, also none; order is unsigned lexicographic.
 //!
 //! Invariants: a tree never changes through a write to another one, however they were cloned; an
 //! empty tree has no node; all leaves are non-empty and at one depth; `len` and the sizes are

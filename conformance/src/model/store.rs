@@ -217,7 +217,7 @@ impl ModelStore {
         Ok(views)
     }
 
-    fn check_batch(&self, batch: &WriteBatch) -> Result<()> {
+    pub(crate) fn check_batch(&self, batch: &WriteBatch) -> Result<()> {
         for op in batch.ops() {
             match op {
                 BatchOp::Put { table, key, value } => {

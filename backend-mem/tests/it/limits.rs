@@ -1,0 +1,64 @@
+//! Memory is bounded and reported, views pin their version and nothing more.
+
+use backend_mem::MemStore;
+use storage_api::{
+    Durability, Engine, ErrorKind, KvStore, Location, OpenOptions, Reader, Schema, TableDef,
+    TableId, WriteBatch, WriteTxn, Writer,
+};
+
+const ROWS: TableDef = TableDef::new("rows");
+
+fn open(memory_budget_bytes: Option<u64>) -> (MemStore, TableId) {
+    let mut options = OpenOptions::new();
+    options.memory_budget_bytes = memory_budget_bytes;
+    let schema = Schema::new([&ROWS]).unwrap();
+    let opened = MemStore::open(Location::Memory, &schema, &options, &Default::default());
+    let (store, _) = opened.unwrap();
+    let rows = store.catalogue().id("rows").unwrap();
+    (store, rows)
+}
+
+fn fill(store: &MemStore, rows: TableId, keys: std::ops::Range<u32>) -> storage_api::Result<()> {
+    let mut batch = WriteBatch::new();
+    for key in keys {
+        batch.put(rows, &key.to_be_bytes(), &[7; 1000])?;
+    }
+    store.apply(&batch, Durability::Volatile).map(|_| ())
+}
+
+/// Past the limit a write is refused, what was committed stays, and there is room again after a
+/// delete.
+#[test]
+fn the_memory_limit_refuses_and_recovers() {
+    let limit = 1 << 20;
+    let (store, rows) = open(Some(limit));
+    fill(&store, rows, 0..500).unwrap();
+    let refused = fill(&store, rows, 500..2000).unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::Full { limit_bytes: limit });
+    assert_eq!(store.begin_read().unwrap().count(rows).unwrap().get(), 500);
+    let stats = store.stats().unwrap();
+    assert_eq!(stats.limit_bytes, Some(limit));
+    assert!(stats.memory_bytes.unwrap() <= limit);
+
+    let mut txn = store.begin_write().unwrap();
+    txn.delete_range(rows, &storage_api::KeyRange::all()).unwrap();
+    txn.commit(Durability::Volatile).unwrap();
+    fill(&store, rows, 500..900).unwrap();
+    assert_eq!(store.begin_read().unwrap().count(rows).unwrap().get(), 400);
+}
+
+/// What is reported follows the content up and down, and covers at least the payload.
+#[test]
+fn memory_is_reported() {
+    let (store, rows) = open(None);
+    let empty = store.stats().unwrap().memory_bytes.unwrap();
+    fill(&store, rows, 0..5000).unwrap();
+    let full = store.stats().unwrap().memory_bytes.unwrap();
+    assert!(full >= empty + 5000 * 1004, "{full} for five million bytes");
+    let held = store.begin_read().unwrap();
+    let mut txn = store.begin_write().unwrap();
+    txn.delete_range(rows, &storage_api::KeyRange::all()).unwrap();
+    txn.commit(Durability::Volatile).unwrap();
+    assert!(store.stats().unwrap().memory_bytes.unwrap() < full / 100);
+    assert_eq!(held.count(rows).unwrap().get(), 5000);
+}
