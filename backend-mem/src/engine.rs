@@ -58,6 +58,7 @@ impl RawEngine for MemEngine {
     const CAPABILITIES: Capabilities = {
         let mut caps = Capabilities::IN_MEMORY;
         caps.native_savepoints = true;
+        caps.batched_reads = true;
         caps
     };
     const FORMAT: u32 = 1;

@@ -44,6 +44,16 @@ impl Reader for MemView {
     fn count(&self, id: TableId) -> Result<Count> {
         Ok(Count::Exact(table(&self.roots, id)?.len() as u64))
     }
+
+    fn multi_get(
+        &self,
+        id: TableId,
+        keys: &[&[u8]],
+        sink: &mut dyn FnMut(usize, Option<&[u8]>),
+    ) -> Result<()> {
+        table(&self.roots, id)?.get_many(keys, sink);
+        Ok(())
+    }
 }
 
 /// Where a cursor stands, seen from its range.

@@ -126,7 +126,7 @@ macro_rules! for_each_case {
                 long_scans_beside_a_busy_writer: "Long scans stay right beside a busy writer.", traps 7 11;
             }
             reader {
-                trap_11_an_old_view_is_told_after_a_commit: "Past the age limit and a later commit, every call of a view fails and names its age.", traps 11;
+                trap_11_an_old_view_is_told: "Past the age limit every call of a view fails and names its age.", traps 11;
                 a_young_view_is_left_alone: "A view younger than the limit is left alone.";
                 without_a_limit_views_live_for_ever: "Without a limit no view is ever refused.";
                 the_oldest_view_is_in_the_statistics: "The statistics know the age of the oldest view.", traps 11;

@@ -89,7 +89,7 @@ pub(crate) fn what_to_do_follows_from_the_kind(lab: &Lab) -> CaseResult {
     let damage = Error::corruption("table a", "checksum");
     ensure!(damage.is_corruption() && !damage.is_retryable(), "a corruption is not one");
     let full = Error::new(ErrorKind::DiskFull);
-    ensure!(full.needs_reopen() && !full.is_retryable(), "a full disk does not need reopening");
+    ensure!(!full.is_retryable(), "a full disk is called retryable at once");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ mod store;
 mod txn;
 
 pub use disk::{Medium, ModelDisk};
-pub(crate) use read::{ModelTableCursor, ModelView};
+pub(crate) use read::ModelView;
 pub use store::ModelStore;
 pub(crate) use txn::ModelTxn;
 

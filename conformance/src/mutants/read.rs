@@ -17,7 +17,7 @@ use crate::probe::{ReadProbe, Row};
 
 /// A copied value.
 #[derive(Debug)]
-pub struct MutantValue(Vec<u8>);
+pub(crate) struct MutantValue(Vec<u8>);
 
 impl std::ops::Deref for MutantValue {
     type Target = [u8];
@@ -29,7 +29,7 @@ impl std::ops::Deref for MutantValue {
 
 /// A view with a mistake.
 #[derive(Debug)]
-pub struct MutantView {
+pub(crate) struct MutantView {
     pub(super) inner: Option<ModelView>,
     pub(super) shared: Arc<Shared>,
 }
@@ -78,13 +78,13 @@ impl Reader for MutantView {
     }
 
     fn contains(&self, table: TableId, key: &[u8]) -> Result<bool> {
-        let value = self.get(table, key)?;
+        let value = Reader::get(self, table, key)?;
         let denied = self.shared.is(Mutation::ContainsDeniesEmpty);
         Ok(value.is_some_and(|value| !(denied && value.is_empty())))
     }
 
     fn get_with(&self, table: TableId, key: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        let value = self.get(table, key)?;
+        let value = Reader::get(self, table, key)?;
         if let Some(value) = &value {
             sink(value);
             if self.shared.is(Mutation::GetWithCallsTwice) {
@@ -182,7 +182,7 @@ pub(super) fn multi_get<R: Reader>(
 
 /// A cursor over copied rows, as the contract words it, with a mistake.
 #[derive(Debug)]
-pub struct MutantCursor {
+pub(crate) struct MutantCursor {
     rows: Vec<Row>,
     start: Vec<u8>,
     /// As in [`crate::ops::ModelCursor`].

@@ -115,7 +115,7 @@ impl Shared {
 
 /// The model with a mistake.
 #[derive(Debug)]
-pub struct MutantStore {
+pub(crate) struct MutantStore {
     shared: Arc<Shared>,
     catalogue: Catalogue,
     capabilities: Capabilities,

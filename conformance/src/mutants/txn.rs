@@ -17,7 +17,7 @@ use crate::probe::{ReadProbe, Row};
 
 /// A write transaction with a mistake.
 #[derive(Debug)]
-pub struct MutantTxn<'s> {
+pub(crate) struct MutantTxn<'s> {
     inner: Option<ModelTxn<'s>>,
     shared: &'s Arc<Shared>,
     /// Range deletes since each mark, the last list being the present one.

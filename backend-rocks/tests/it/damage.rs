@@ -1,0 +1,207 @@
+//! Damaged files: every one is found, named, and sorted into its kind of error.
+
+use std::fs;
+use std::path::PathBuf;
+
+use backend_rocks::{DamagedLog, RocksOptions, RocksStore};
+use storage_api::{
+    Durability, Error, ErrorKind, KvStore, OpenOptions, Reader, ReaderExt, KeyRange, WriteBatch,
+    Writer,
+};
+
+use crate::support::{PLAIN, Place, Random, id, open_at, rows};
+
+const ROWS: u32 = 3_000;
+
+fn key(number: u32) -> [u8; 4] {
+    number.to_be_bytes()
+}
+
+/// A store of some files, closed.
+fn filled() -> Place {
+    let place = Place::new();
+    let store = place.open();
+    let table = id(&store, &PLAIN);
+    let mut random = Random(5);
+    let mut batch = WriteBatch::new();
+    for number in 0..ROWS {
+        let value: Vec<u8> = (0..16).flat_map(|_| random.next().to_be_bytes()).collect();
+        batch.put(table, &key(number), &value).unwrap();
+    }
+    store.apply(&batch, Durability::Durable).unwrap();
+    store.as_compact().unwrap().compact().unwrap();
+    drop(store);
+    place
+}
+
+fn with_name(place: &Place, part: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place.data()).unwrap();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().contains(part))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// The largest of the files, which holds the rows.
+fn largest(place: &Place, part: &str) -> PathBuf {
+    let paths = with_name(place, part);
+    let len = |path: &PathBuf| fs::metadata(path).unwrap().len();
+    paths.into_iter().max_by_key(len).unwrap()
+}
+
+fn flip(path: &PathBuf, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+fn refused(place: &Place) -> Error {
+    place.try_open(&OpenOptions::new()).unwrap_err()
+}
+
+fn is_damage_in(error: &Error, part: &str) -> bool {
+    matches!(error.kind(), ErrorKind::Corruption { place, .. } if place.contains(part))
+}
+
+#[test]
+fn a_flipped_bit_in_a_table_is_found_by_get_scan_and_check() {
+    let place = filled();
+    let file = largest(&place, ".sst");
+    flip(&file, fs::metadata(&file).unwrap().len() as usize / 2);
+    let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+    let store = place.open();
+    let table = id(&store, &PLAIN);
+    let view = store.begin_read().unwrap();
+    let mut lost = 0;
+    for number in 0..ROWS {
+        match view.get(table, &key(number)) {
+            Ok(found) => assert!(found.is_some()),
+            Err(error) => {
+                assert!(is_damage_in(&error, &name), "{error:?}");
+                assert!(std::error::Error::source(&error).is_some());
+                lost += 1;
+            }
+        }
+    }
+    assert!(lost > 0 && lost < ROWS, "{lost} rows of {ROWS} lost");
+    let scanned: Vec<_> = view.rows(table, KeyRange::all()).unwrap().collect();
+    let end = scanned.last().unwrap().as_ref().unwrap_err();
+    assert!(is_damage_in(end, &name), "{end:?}");
+    drop(view);
+    let report = store.as_verify().unwrap().verify(&mut |_| {}).unwrap();
+    let by_engine = report.findings.iter().filter(|f| f.place == "table plain");
+    assert!(by_engine.clone().any(|finding| finding.what.contains(&name)));
+    // Writes go on: damage in a file is no reason to refuse a commit.
+    let mut batch = WriteBatch::new();
+    batch.put(table, b"more", b"1").unwrap();
+    store.apply(&batch, Durability::Durable).unwrap();
+}
+
+#[test]
+fn the_check_does_not_trust_the_cache() {
+    let place = filled();
+    let store = place.open();
+    let table = id(&store, &PLAIN);
+    assert_eq!(rows(&store.begin_read().unwrap(), table).len(), ROWS as usize);
+    // Everything is in the cache now, so plain reads do not see what happens to the file.
+    let file = largest(&place, ".sst");
+    let report = store.as_verify().unwrap().verify(&mut |_| {}).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    assert!(report.engine_check.unwrap().contains("files"));
+    flip(&file, fs::metadata(&file).unwrap().len() as usize / 2);
+    let report = store.as_verify().unwrap().verify(&mut |_| {}).unwrap();
+    assert!(!report.findings.is_empty());
+}
+
+#[test]
+fn a_table_file_that_is_missing_or_short_is_damage() {
+    let place = filled();
+    let file = largest(&place, ".sst");
+    let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(refused(&place).is_corruption(), "{:?}", refused(&place));
+    fs::remove_file(&file).unwrap();
+    let error = refused(&place);
+    assert!(error.is_corruption() && format!("{error}").contains(&name), "{error:?}");
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(count(&place.open()), ROWS as usize);
+}
+
+#[test]
+fn a_damaged_or_missing_list_of_files_is_damage_and_never_a_new_database() {
+    let place = filled();
+    let manifest = largest(&place, "MANIFEST");
+    let bytes = fs::read(&manifest).unwrap();
+    flip(&manifest, bytes.len() / 2);
+    assert!(is_damage_in(&refused(&place), "MANIFEST"), "{:?}", refused(&place));
+    fs::remove_file(&manifest).unwrap();
+    assert!(refused(&place).is_corruption(), "{:?}", refused(&place));
+    fs::write(&manifest, &bytes).unwrap();
+
+    let current = place.data().join("CURRENT");
+    let bytes = fs::read(&current).unwrap();
+    fs::write(&current, b"nonsense").unwrap();
+    assert!(refused(&place).is_corruption(), "{:?}", refused(&place));
+    let data = place.data();
+    fs::remove_file(&current).unwrap();
+    let error = refused(&place);
+    assert!(is_damage_in(&error, "CURRENT"), "{error:?}");
+    fs::write(data.join("CURRENT"), bytes).unwrap();
+    assert_eq!(count(&place.open()), ROWS as usize);
+}
+
+#[test]
+fn a_damaged_log_keeps_what_comes_before_or_is_refused_as_asked() {
+    let place = Place::new();
+    let store = place.open();
+    let table = id(&store, &PLAIN);
+    for number in 0..200 {
+        let mut batch = WriteBatch::new();
+        batch.put(table, &key(number), &[9; 200]).unwrap();
+        store.apply(&batch, Durability::Durable).unwrap();
+    }
+    drop(store);
+    let log = largest(&place, ".log");
+    let whole = fs::read(&log).unwrap();
+    let written = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    flip(&log, written / 2);
+    let mut options = RocksOptions::default();
+    options.damaged_log = DamagedLog::Refuse;
+    let error = open_at(&place.path, &OpenOptions::new(), &options).unwrap_err();
+    assert!(error.is_corruption(), "{error:?}");
+    let store = place.open();
+    let left = rows(&store.begin_read().unwrap(), table);
+    assert!(!left.is_empty() && left.len() < 200, "{} rows left", left.len());
+    // A prefix of the commits, without a gap.
+    assert!(left.keys().enumerate().all(|(at, found)| found[..] == key(at as u32)));
+    let seq = store.stats().unwrap().commit_seq.get();
+    assert_eq!(seq, left.len() as u64);
+}
+
+#[test]
+fn a_log_that_is_cut_off_loses_its_last_commit_only() {
+    let place = Place::new();
+    let store = place.open();
+    let table = id(&store, &PLAIN);
+    for number in 0..20 {
+        let mut batch = WriteBatch::new();
+        batch.put(table, &key(number), &[9; 200]).unwrap();
+        store.apply(&batch, Durability::Buffered).unwrap();
+    }
+    drop(store);
+    let log = largest(&place, ".log");
+    let whole = fs::read(&log).unwrap();
+    let written = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    fs::write(&log, &whole[..written - 20]).unwrap();
+    let mut options = RocksOptions::default();
+    options.damaged_log = DamagedLog::Refuse;
+    let store = open_at(&place.path, &OpenOptions::new(), &options).unwrap();
+    assert_eq!(rows(&store.begin_read().unwrap(), table).len(), 19);
+}
+
+fn count(store: &RocksStore) -> usize {
+    rows(&store.begin_read().unwrap(), id(store, &PLAIN)).len()
+}
