@@ -7,7 +7,7 @@
 
 use storage_api::{
     Access, Capabilities, Catalogue, ChecksumSetting, Error, ErrorKind, KEY_BYTES_MAX_PORTABLE,
-    KeyLimit, Result, Schema, TableId, TableInfo,
+    KeyLimit, Result, Schema, TableDef, TableId, TableInfo,
 };
 
 use crate::raw::RawTable;
@@ -27,6 +27,10 @@ pub(crate) struct Merged {
     pub(crate) changed: bool,
 }
 
+fn refused(reason: String) -> Error {
+    Error::new(ErrorKind::SchemaRefused { reason })
+}
+
 /// Merges a schema into the known tables.
 pub(crate) fn merge(
     known: &[TableInfo],
@@ -35,72 +39,74 @@ pub(crate) fn merge(
     access: Access,
     caps: &Capabilities,
 ) -> Result<Merged> {
-    let refuse = |reason: String| Err(Error::new(ErrorKind::SchemaRefused { reason }));
     let mut merged = Merged {
         tables: known.to_vec(),
         next_table,
         ..Merged::default()
     };
     for def in schema.tables() {
-        match merged
+        let at = merged
             .tables
-            .iter_mut()
-            .find(|table| table.def.name() == def.name())
-        {
+            .iter()
+            .position(|table| table.def.name() == def.name());
+        match at.and_then(|at| merged.tables.get_mut(at)) {
             Some(table) => {
-                if table.def.checksum() != def.checksum()
-                    || table.def.key_limit() != def.key_limit()
-                {
-                    return refuse(format!(
-                        "table {} was made with {:?}, {:?} and is declared with {:?}, {:?}",
-                        def.name(),
-                        table.def.checksum(),
-                        table.def.key_limit(),
-                        def.checksum(),
-                        def.key_limit()
-                    ));
-                }
+                check_settings(&table.def, def)?;
                 if table.def != *def && access == Access::ReadWrite {
                     table.def = def.clone();
                     merged.changed = true;
                 }
             }
             None if access == Access::ReadOnly => {
-                return refuse(format!(
+                return Err(refused(format!(
                     "table {} is not in the store, which is opened read-only",
                     def.name()
-                ));
+                )));
             }
-            None => {
-                let id = TableId::new(merged.next_table);
-                let too_many = Error::new(ErrorKind::TooManyTables {
-                    asked: merged.tables.len() + 1,
-                    max: caps.tables_max,
-                });
-                if merged.tables.len() >= caps.tables_max {
-                    return Err(too_many);
-                }
-                merged.next_table = merged.next_table.checked_add(1).ok_or(too_many)?;
-                merged.tables.push(TableInfo {
-                    id,
-                    def: def.clone(),
-                });
-                merged.added.push(id);
-                merged.changed = true;
-            }
+            None => merged.add(def, caps)?,
         }
     }
-    merged.unnamed = known
-        .iter()
-        .filter(|table| {
-            schema
-                .tables()
-                .iter()
-                .all(|def| def.name() != table.def.name())
-        })
-        .map(|table| table.id)
-        .collect();
+    let named = |name: &str| schema.tables().iter().any(|def| def.name() == name);
+    let unnamed = known.iter().filter(|table| !named(table.def.name()));
+    merged.unnamed = unnamed.map(|table| table.id).collect();
     Ok(merged)
+}
+
+/// Refuses settings that bear meaning and differ from those the table was made with.
+fn check_settings(made: &TableDef, declared: &TableDef) -> Result<()> {
+    let settings = |def: &TableDef| (def.checksum(), def.key_limit());
+    if settings(made) == settings(declared) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "table {} was made with {:?} and is declared with {:?}",
+        made.name(),
+        settings(made),
+        settings(declared)
+    )))
+}
+
+impl Merged {
+    /// Adds a table under the next number.
+    fn add(&mut self, def: &TableDef, caps: &Capabilities) -> Result<()> {
+        let asked = self.tables.len() + 1;
+        let too_many = Error::new(ErrorKind::TooManyTables {
+            asked,
+            max: caps.tables_max,
+        });
+        if asked > caps.tables_max {
+            return Err(too_many);
+        }
+        let id = TableId::new(self.next_table);
+        self.next_table = self.next_table.checked_add(1).ok_or(too_many)?;
+        self.tables.push(TableInfo {
+            id,
+            def: def.clone(),
+        });
+        self.added.push(id);
+        self.changed = true;
+        Ok(())
+    }
 }
 
 /// The list an engine opens, the internal table first.

@@ -10,11 +10,13 @@
 //! lost.
 //!
 //! ```
-//! use storage_api::{Durability, Engine, KvStore, Location, Reader, Schema, TableDef, WriteTxn, Writer};
+//! use storage_api::{Durability, Engine, KvStore, Location, Reader, Schema, TableDef, WriteTxn,
+//! Writer};
 //! # fn main() -> storage_api::Result<()> {
 //! const NAMES: TableDef = TableDef::new("names");
 //! let schema = Schema::new([&NAMES])?;
-//! let (store, _) = backend_mem::MemStore::open(Location::Memory, &schema, &Default::default(), &Default::default())?;
+//! let (store, _) = backend_mem::MemStore::open(Location::Memory, &schema, &Default::default(),
+//! &Default::default())?;
 //! let names = store.catalogue().id("names")?;
 //! let mut txn = store.begin_write()?;
 //! txn.put(names, b"alice", b"1")?;

@@ -8,7 +8,9 @@
 use std::fs;
 
 use backend_kit::RawCheck;
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, LiveFile, Options, ReadOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, LiveFile, Options, ReadOptions,
+};
 use storage_api::{Finding, Result};
 
 use crate::error::fail;

@@ -151,7 +151,11 @@ impl<'v> RocksCursor<'v> {
                 Some(Entry { key, value })
             }
             _ => {
-                self.place = if upwards { Place::Behind } else { Place::Before };
+                self.place = if upwards {
+                    Place::Behind
+                } else {
+                    Place::Before
+                };
                 None
             }
         }

@@ -103,7 +103,10 @@ mod tests {
         let text = "Corruption: block checksum mismatch: stored = 1, computed = 2, type = 4  in \
                     /data/my store/rocks/000012.sst offset 0 size 99";
         assert_eq!(place_in(text, directory), "/data/my store/rocks/000012.sst");
-        assert_eq!(place_in("Corruption: bad", directory), "/data/my store/rocks");
+        assert_eq!(
+            place_in("Corruption: bad", directory),
+            "/data/my store/rocks"
+        );
         let quoted = "IO error: while opening '/data/my store/rocks/MANIFEST-000005': gone";
         assert_eq!(
             place_in(quoted, directory),

@@ -40,9 +40,7 @@ mod view;
 
 pub use cursor::RocksCursor;
 pub use engine::{KEY_BYTES_MAX, RocksEngine, VALUE_BYTES_MAX};
-pub use options::{
-    DamagedLog, MEMORY_BUDGET_BYTES_DEFAULT, MEMORY_BUDGET_BYTES_MIN, RocksOptions,
-};
+pub use options::{DamagedLog, MEMORY_BUDGET_BYTES_DEFAULT, MEMORY_BUDGET_BYTES_MIN, RocksOptions};
 pub use txn::{RocksBatch, RocksTxn};
 pub use view::{RocksValue, RocksView};
 

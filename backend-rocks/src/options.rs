@@ -83,7 +83,9 @@ impl Resources {
         let cores = thread::available_parallelism().map_or(2, usize::from);
         let jobs = options
             .background_jobs
-            .map_or(cores.clamp(2, BACKGROUND_JOBS_MAX), |jobs| jobs.max(2) as usize);
+            .map_or(cores.clamp(2, BACKGROUND_JOBS_MAX), |jobs| {
+                jobs.max(2) as usize
+            });
         Self {
             cache,
             memtables,

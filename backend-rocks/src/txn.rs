@@ -13,8 +13,7 @@ use backend_kit::{CommitFailure, RawBatch, RawTxn};
 use rocksdb::WriteBatch;
 use storage_api::overlay::Overlay;
 use storage_api::{
-    BatchOp, Count, Cursor, Durability, KeyRange, Reader, Result, Savepoint, TableId,
-    Writer,
+    BatchOp, Count, Cursor, Durability, KeyRange, Reader, Result, Savepoint, TableId, Writer,
 };
 
 use crate::engine::{KEY_BYTES_MAX, RocksEngine, SORT_BATCH_FROM};

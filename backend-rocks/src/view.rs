@@ -267,3 +267,51 @@ impl Reader for RocksView {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use backend_kit::RawEngine;
+    use storage_api::{
+        Cursor, Durability, Engine, KeyRange, KvStore, Location, Reader, Result, Schema, TableDef,
+        WriteBatch, Writer,
+    };
+
+    use crate::RocksStore;
+
+    #[test]
+    fn cursors_share_iterators_and_leave_them_to_the_next() -> Result<()> {
+        const ROWS: TableDef = TableDef::new("rows");
+        let parent = tempfile::tempdir().map_err(|e| storage_api::Error::from_io(e, "temp"))?;
+        let place = parent.path().join("store");
+        let schema = Schema::new([&ROWS])?;
+        let location = Location::Directory(&place);
+        let (store, _) =
+            RocksStore::open(location, &schema, &Default::default(), &Default::default())?;
+        let table = store.catalogue().id("rows")?;
+        let mut batch = WriteBatch::new();
+        for number in 0..1_000u32 {
+            batch.put(table, &number.to_be_bytes(), b"row")?;
+            batch.delete(table, &(number + 1_000).to_be_bytes())?;
+        }
+        store.apply(&batch, Durability::Buffered)?;
+        let view = store.engine().view()?;
+        for _ in 0..3 {
+            let mut cursor = view.cursor(table, KeyRange::all())?;
+            assert!(cursor.next()?.is_some());
+            assert_eq!(view.idle(table), 0);
+            drop(cursor);
+            assert_eq!(view.idle(table), 1);
+        }
+        let cursors = (0..9).map(|_| view.cursor(table, KeyRange::all()));
+        drop(cursors.collect::<Result<Vec<_>>>()?);
+        assert_eq!(view.idle(table), super::POOL_ITERATORS_MAX);
+        // An iterator that gave up on deleted rows goes back as soon as the cursor has its own.
+        let mut cursor = view.cursor(table, KeyRange::from_key(&999u32.to_be_bytes()))?;
+        assert!(cursor.next()?.is_some());
+        assert_eq!(view.idle(table), super::POOL_ITERATORS_MAX - 1);
+        assert!(cursor.next()?.is_none());
+        assert_eq!(view.idle(table), super::POOL_ITERATORS_MAX);
+        assert!(cursor.prev()?.is_some());
+        Ok(())
+    }
+}

@@ -392,9 +392,7 @@ impl Error {
     pub fn needs_reopen(&self) -> bool {
         matches!(
             self.0.kind,
-            ErrorKind::Poisoned { .. }
-                | ErrorKind::CommitUnknown
-                | ErrorKind::EnginePanic { .. }
+            ErrorKind::Poisoned { .. } | ErrorKind::CommitUnknown | ErrorKind::EnginePanic { .. }
         )
     }
 

@@ -20,7 +20,8 @@
 //!
 //! fn deposit<S: KvStore>(store: &S, accounts: TableId, name: &[u8], amount: u64) -> Result<u64> {
 //!     let (balance, _) = store.update(Durability::Durable, |txn| {
-//!         let old = txn.get(accounts, name)?.map_or(0, |v| v.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
+//!         let old = txn.get(accounts, name)?.map_or(0, |v| v.iter().fold(0, |n, b| n << 8 |
+//! u64::from(*b)));
 //!         let new = old + amount;
 //!         txn.put(accounts, name, &new.to_be_bytes())?;
 //!         Ok(new)

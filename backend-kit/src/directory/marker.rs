@@ -84,7 +84,17 @@ impl Marker {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!(
-            "{MAGIC} {MARKER_VERSION}\nengine {}\nengine-format {}\nwritten-by {}\nstore-id {:032x}\nchain-id {}\nstate {}\nnext-table {}\n",
+            "{MAGIC} {MARKER_VERSION}
+\
+             engine {}
+engine-format {}
+written-by {}
+store-id {:032x}
+\
+             chain-id {}
+state {}
+next-table {}
+",
             self.engine,
             self.engine_format,
             self.written_by,

@@ -2,8 +2,10 @@
 //! `docs/format/directory.md`.
 //!
 //! ```text
-//! STORE/CHAINSTORE        marker: engine, format, store id, chain id, state, tables; replaced atomically
-//! STORE/CHAINSTORE.lock   lock: exclusive for the writer, shared for readers; holds the last writer's process id
+//! STORE/CHAINSTORE        marker: engine, format, store id, chain id, state, tables; replaced
+//! atomically
+//! STORE/CHAINSTORE.lock   lock: exclusive for the writer, shared for readers; holds the last
+//! writer's process id
 //! STORE/data/             the engine's own files
 //! ```
 //!

@@ -1,4 +1,5 @@
-//! Tests of the directory: golden and corrupt markers, adoption, locking, creation that is cut short.
+//! Tests of the directory: golden and corrupt markers, adoption, locking, creation that is cut
+//! short.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

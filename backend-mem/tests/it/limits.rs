@@ -41,7 +41,8 @@ fn the_memory_limit_refuses_and_recovers() {
     assert!(stats.memory_bytes.unwrap() <= limit);
 
     let mut txn = store.begin_write().unwrap();
-    txn.delete_range(rows, &storage_api::KeyRange::all()).unwrap();
+    txn.delete_range(rows, &storage_api::KeyRange::all())
+        .unwrap();
     txn.commit(Durability::Volatile).unwrap();
     fill(&store, rows, 500..900).unwrap();
     assert_eq!(store.begin_read().unwrap().count(rows).unwrap().get(), 400);
@@ -57,7 +58,8 @@ fn memory_is_reported() {
     assert!(full >= empty + 5000 * 1004, "{full} for five million bytes");
     let held = store.begin_read().unwrap();
     let mut txn = store.begin_write().unwrap();
-    txn.delete_range(rows, &storage_api::KeyRange::all()).unwrap();
+    txn.delete_range(rows, &storage_api::KeyRange::all())
+        .unwrap();
     txn.commit(Durability::Volatile).unwrap();
     assert!(store.stats().unwrap().memory_bytes.unwrap() < full / 100);
     assert_eq!(held.count(rows).unwrap().get(), 5000);

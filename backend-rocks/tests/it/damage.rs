@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use backend_rocks::{DamagedLog, RocksOptions, RocksStore};
 use storage_api::{
-    Durability, Error, ErrorKind, KvStore, OpenOptions, Reader, ReaderExt, KeyRange, WriteBatch,
+    Durability, Error, ErrorKind, KeyRange, KvStore, OpenOptions, Reader, ReaderExt, WriteBatch,
     Writer,
 };
 
@@ -92,7 +92,11 @@ fn a_flipped_bit_in_a_table_is_found_by_get_scan_and_check() {
     drop(view);
     let report = store.as_verify().unwrap().verify(&mut |_| {}).unwrap();
     let by_engine = report.findings.iter().filter(|f| f.place == "table plain");
-    assert!(by_engine.clone().any(|finding| finding.what.contains(&name)));
+    assert!(
+        by_engine
+            .clone()
+            .any(|finding| finding.what.contains(&name))
+    );
     // Writes go on: damage in a file is no reason to refuse a commit.
     let mut batch = WriteBatch::new();
     batch.put(table, b"more", b"1").unwrap();
@@ -104,7 +108,10 @@ fn the_check_does_not_trust_the_cache() {
     let place = filled();
     let store = place.open();
     let table = id(&store, &PLAIN);
-    assert_eq!(rows(&store.begin_read().unwrap(), table).len(), ROWS as usize);
+    assert_eq!(
+        rows(&store.begin_read().unwrap(), table).len(),
+        ROWS as usize
+    );
     // Everything is in the cache now, so plain reads do not see what happens to the file.
     let file = largest(&place, ".sst");
     let report = store.as_verify().unwrap().verify(&mut |_| {}).unwrap();
@@ -125,7 +132,10 @@ fn a_table_file_that_is_missing_or_short_is_damage() {
     assert!(refused(&place).is_corruption(), "{:?}", refused(&place));
     fs::remove_file(&file).unwrap();
     let error = refused(&place);
-    assert!(error.is_corruption() && format!("{error}").contains(&name), "{error:?}");
+    assert!(
+        error.is_corruption() && format!("{error}").contains(&name),
+        "{error:?}"
+    );
     fs::write(&file, &bytes).unwrap();
     assert_eq!(count(&place.open()), ROWS as usize);
 }
@@ -136,7 +146,11 @@ fn a_damaged_or_missing_list_of_files_is_damage_and_never_a_new_database() {
     let manifest = largest(&place, "MANIFEST");
     let bytes = fs::read(&manifest).unwrap();
     flip(&manifest, bytes.len() / 2);
-    assert!(is_damage_in(&refused(&place), "MANIFEST"), "{:?}", refused(&place));
+    assert!(
+        is_damage_in(&refused(&place), "MANIFEST"),
+        "{:?}",
+        refused(&place)
+    );
     fs::remove_file(&manifest).unwrap();
     assert!(refused(&place).is_corruption(), "{:?}", refused(&place));
     fs::write(&manifest, &bytes).unwrap();
@@ -174,9 +188,17 @@ fn a_damaged_log_keeps_what_comes_before_or_is_refused_as_asked() {
     assert!(error.is_corruption(), "{error:?}");
     let store = place.open();
     let left = rows(&store.begin_read().unwrap(), table);
-    assert!(!left.is_empty() && left.len() < 200, "{} rows left", left.len());
+    assert!(
+        !left.is_empty() && left.len() < 200,
+        "{} rows left",
+        left.len()
+    );
     // A prefix of the commits, without a gap.
-    assert!(left.keys().enumerate().all(|(at, found)| found[..] == key(at as u32)));
+    assert!(
+        left.keys()
+            .enumerate()
+            .all(|(at, found)| found[..] == key(at as u32))
+    );
     let seq = store.stats().unwrap().commit_seq.get();
     assert_eq!(seq, left.len() as u64);
 }

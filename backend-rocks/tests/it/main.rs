@@ -14,7 +14,4 @@ mod support;
 mod upkeep;
 mod write;
 
-/// The shared suite over a temporary directory.
-type Harness = conformance::TempHarness<backend_rocks::RocksStore>;
-
-conformance::suite!(rocks, Harness);
+conformance::suite!(rocks, conformance::TempHarness<backend_rocks::RocksStore>);

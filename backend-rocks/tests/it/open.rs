@@ -38,7 +38,10 @@ fn memory_is_not_a_place() {
     let options = (OpenOptions::new(), RocksOptions::default());
     let opened = RocksStore::open(Location::Memory, &schema, &options.0, &options.1);
     let refused = opened.unwrap_err();
-    assert!(matches!(refused.kind(), ErrorKind::Unsupported { .. }), "{refused:?}");
+    assert!(
+        matches!(refused.kind(), ErrorKind::Unsupported { .. }),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -143,7 +146,10 @@ fn a_database_that_someone_else_holds_is_already_open() {
     let names = rocksdb::DB::list_cf(&options, place.data()).unwrap();
     let held = rocksdb::DB::open_cf(&options, place.data(), &names).unwrap();
     let refused = place.try_open(&OpenOptions::new()).unwrap_err();
-    assert!(matches!(refused.kind(), ErrorKind::AlreadyOpen { .. }), "{refused:?}");
+    assert!(
+        matches!(refused.kind(), ErrorKind::AlreadyOpen { .. }),
+        "{refused:?}"
+    );
     drop(held);
     place.open();
 }

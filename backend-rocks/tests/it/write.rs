@@ -46,7 +46,14 @@ fn an_unbounded_range_delete_reaches_the_longest_key_in_both_lanes() {
             store.apply(&batch, Durability::Buffered).unwrap();
             let view = store.begin_read().unwrap();
             let left = rows(&view, table);
-            assert_eq!(left, if range.is_all() { Rows::new() } else { only_a.clone() });
+            assert_eq!(
+                left,
+                if range.is_all() {
+                    Rows::new()
+                } else {
+                    only_a.clone()
+                }
+            );
 
             fill(many);
             let mut txn = store.begin_write().unwrap();
@@ -68,7 +75,9 @@ fn a_range_of_bounds_longer_than_any_key_is_no_error() {
     batch.put(table, &longest, b"last").unwrap();
     for from in [LONGEST + 1, LONGEST + 2] {
         let from = vec![0xff; from];
-        batch.delete_range(table, &KeyRange::from_key(&from)).unwrap();
+        batch
+            .delete_range(table, &KeyRange::from_key(&from))
+            .unwrap();
     }
     store.apply(&batch, Durability::Buffered).unwrap();
     assert_eq!(rows(&store.begin_read().unwrap(), table).len(), 1);
@@ -144,7 +153,10 @@ fn a_commit_that_is_sorted_gives_what_an_unsorted_one_gives() {
         }
         let view = store.begin_read().unwrap();
         for (table, expected) in tables.into_iter().zip(&expected) {
-            assert!(rows(&view, table) == *expected, "in a transaction: {in_txn}");
+            assert!(
+                rows(&view, table) == *expected,
+                "in a transaction: {in_txn}"
+            );
         }
     }
 }
@@ -179,7 +191,10 @@ fn batches_of_many_threads_are_each_whole() {
             let txn = store.begin_write().unwrap();
             let before = [rows(&txn, tables[0]), rows(&txn, tables[1])];
             assert!(before[0] == before[1], "a batch was seen in one table only");
-            assert!(rows(&txn, tables[0]) == before[0], "it changed under a transaction");
+            assert!(
+                rows(&txn, tables[0]) == before[0],
+                "it changed under a transaction"
+            );
             drop(txn);
             let view = store.begin_read().unwrap();
             assert!(rows(&view, tables[0]) == rows(&view, tables[1]));
@@ -198,7 +213,10 @@ fn keys_past_the_limit_are_refused_and_the_longest_is_taken() {
     let mut txn = store.begin_write().unwrap();
     txn.put(table, &vec![7; LONGEST], b"longest").unwrap();
     let refused = txn.put(table, &vec![7; LONGEST + 1], b"").unwrap_err();
-    assert!(matches!(refused.kind(), ErrorKind::KeyTooLong { max: LONGEST, .. }));
+    assert!(matches!(
+        refused.kind(),
+        ErrorKind::KeyTooLong { max: LONGEST, .. }
+    ));
     txn.commit(Durability::Durable).unwrap();
     let view = store.begin_read().unwrap();
     let mut cursor = view.cursor(table, KeyRange::all()).unwrap();

@@ -1,4 +1,5 @@
-//! [`AnyStore`]: one type for every compiled engine and for engines from outside, chosen at run time by URL.
+//! [`AnyStore`]: one type for every compiled engine and for engines from outside, chosen at run
+//! time by URL.
 //!
 //! Invariants: it is a [`KvStore`] like any other and passes the same suite; one predictable branch
 //! a call and no allocation; an engine that is not compiled in is an error that names the feature.

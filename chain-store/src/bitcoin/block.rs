@@ -17,9 +17,9 @@
 use std::slice;
 
 use super::error::{DecodeError, DecodeFault};
+use super::hash::merkle;
 use super::hash::{BtcHash, sha256d};
 use super::header::{HEADER_BYTES, Header};
-use super::merkle;
 use super::network::Network;
 use super::record::RECORD_BYTES_MAX;
 use super::script;

@@ -43,7 +43,6 @@ mod error;
 mod file;
 mod hash;
 mod header;
-mod merkle;
 mod network;
 mod record;
 mod script;

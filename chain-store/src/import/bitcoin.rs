@@ -131,9 +131,11 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
     /// [`ImportError`].
     pub fn block(&mut self, decoded: &DecodedBlock) -> Result<(), ImportError> {
         let block = &decoded.block;
-        let place = || BlockPlace {
-            at: decoded.position.clone(),
-            hash: block.hash(),
+        let place = || {
+            Box::new(BlockPlace {
+                at: decoded.position.clone(),
+                hash: block.hash(),
+            })
         };
         let mut txn = self.store.begin_write()?;
         let tip = self.blocks.tip(&txn)?;
@@ -166,7 +168,7 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
         txn: &S::WriteTxn<'_>,
         tip: BlockRef,
         block: &Block,
-        place: &impl Fn() -> BlockPlace,
+        place: &impl Fn() -> Box<BlockPlace>,
     ) -> Result<Height, ImportError> {
         let parent = block_hash(block.parent())?;
         if parent == tip.hash {
@@ -182,8 +184,8 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
         let bytes = <[u8; 32]>::try_from(tip.hash.as_bytes()).unwrap_or([0; 32]);
         Err(ImportError::MissingParent {
             place: place(),
-            parent: block.parent(),
-            tip: BtcHash::from_bytes(bytes),
+            parent: Box::new(block.parent()),
+            tip: Box::new(BtcHash::from_bytes(bytes)),
             height: tip.height,
         })
     }
@@ -194,7 +196,7 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
         &self,
         block: &Block,
         summary: &mut BitcoinSummary,
-        place: &impl Fn() -> BlockPlace,
+        place: &impl Fn() -> Box<BlockPlace>,
     ) -> Result<Height, ImportError> {
         summary.coverage = self.coverage;
         let certain = if block.is_genesis() {
@@ -232,7 +234,7 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
         summary: &mut BitcoinSummary,
         height: Height,
         block: &Block,
-        place: &impl Fn() -> BlockPlace,
+        place: &impl Fn() -> Box<BlockPlace>,
     ) -> Result<Vec<TxId>, ImportError> {
         let height32 = u32::try_from(height.get())
             .ok()
@@ -285,7 +287,7 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
 fn check_network(
     summary: &mut BitcoinSummary,
     block: &Block,
-    place: &impl Fn() -> BlockPlace,
+    place: &impl Fn() -> Box<BlockPlace>,
 ) -> Result<(), ImportError> {
     match (summary.network, block.network()) {
         (Some(expected), Some(found)) if expected != found => Err(ImportError::Network {

@@ -60,7 +60,7 @@ pub enum ImportError {
     #[error("{place}: the file is of {found}, the store of {expected}")]
     Network {
         /// The block.
-        place: BlockPlace,
+        place: Box<BlockPlace>,
         /// The store's network.
         expected: Network,
         /// The file's network.
@@ -70,11 +70,11 @@ pub enum ImportError {
     #[error("{place}: its parent {parent} is not stored; the tip is {tip} at height {height}")]
     MissingParent {
         /// The block.
-        place: BlockPlace,
+        place: Box<BlockPlace>,
         /// Its parent.
-        parent: BtcHash,
+        parent: Box<BtcHash>,
         /// The store's tip.
-        tip: BtcHash,
+        tip: Box<BtcHash>,
         /// The tip's height.
         height: Height,
     },
@@ -82,7 +82,7 @@ pub enum ImportError {
     #[error("{place}: a fork: its parent is stored at height {parent}, the tip is at {tip}")]
     Fork {
         /// The block.
-        place: BlockPlace,
+        place: Box<BlockPlace>,
         /// The parent's height.
         parent: Height,
         /// The tip's height.
@@ -92,19 +92,19 @@ pub enum ImportError {
     #[error("{place}: begins in mid-chain; say --partial to count spent outputs never seen")]
     MidChain {
         /// The block.
-        place: BlockPlace,
+        place: Box<BlockPlace>,
     },
     /// Nothing says how high the first block is.
     #[error("{place}: nothing says its height; say --first-height")]
     UnknownHeight {
         /// The block.
-        place: BlockPlace,
+        place: Box<BlockPlace>,
     },
     /// What was said of the first block's height is not so.
     #[error("{place}: its height is {found}, not {asked} as said by --first-height")]
     WrongHeight {
         /// The block.
-        place: BlockPlace,
+        place: Box<BlockPlace>,
         /// Height that was said.
         asked: Height,
         /// Height that the chain gives.
@@ -114,7 +114,7 @@ pub enum ImportError {
     #[error("{place}: spends output {}:{}, which does not exist or is spent", .output.tx_id, .output.vout)]
     MissingOutput {
         /// The block.
-        place: BlockPlace,
+        place: Box<BlockPlace>,
         /// The output.
         output: Box<OutPoint>,
     },
@@ -122,7 +122,7 @@ pub enum ImportError {
     #[error("{place}: height {height} is past the limit of {}", u32::MAX)]
     TooHigh {
         /// The block.
-        place: BlockPlace,
+        place: Box<BlockPlace>,
         /// Its height.
         height: Height,
     },

@@ -1,4 +1,5 @@
-//! [`AutoCommit`]: a block store with a transaction of its own for each call, for callers that store nothing but blocks.
+//! [`AutoCommit`]: a block store with a transaction of its own for each call, for callers that
+//! store nothing but blocks.
 //!
 //! Invariants: each writing call is one commit, staged work before and cleanup after it; each
 //! reading call is one view, so what it returns belongs together.

@@ -123,7 +123,8 @@ pub struct OpenOptions {
     pub access: Access,
     /// Making a store where there is none.
     pub if_missing: IfMissing,
-    /// The chain the store must belong to; a store that belongs to none yet is marked with it when it
+    /// The chain the store must belong to; a store that belongs to none yet is marked with it when
+    /// it
     /// is opened to write.
     pub chain_id: Option<ChainId>,
     /// Order of commits.

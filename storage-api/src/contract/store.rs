@@ -1,4 +1,5 @@
-//! [`KvStore`]: what every store can do, with no `open`, no constant and no generic method, so that decorators, the enum
+//! [`KvStore`]: what every store can do, with no `open`, no constant and no generic method, so that
+//! decorators, the enum
 //! of engines and the erased form are stores too. [`KvStoreExt`] adds the closures.
 //!
 //! Invariants: readers never block the writer and are never blocked by it; a thread that holds the

@@ -3,7 +3,7 @@
 use super::builder::{
     TestTx, block, committed, mine, mine_at, plain_root, twice, unhex, witness_spend,
 };
-use crate::bitcoin::merkle;
+use crate::bitcoin::hash::merkle;
 use crate::bitcoin::{Block, BtcHash, DecodeFault, Network, SATOSHI_MAX, Transaction};
 
 fn fault_of(bytes: Vec<u8>) -> DecodeFault {

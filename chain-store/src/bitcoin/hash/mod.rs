@@ -5,6 +5,8 @@
 //! reversed hex that the chain's own tools print. A block hash never stands where a transaction
 //! id belongs: they are different types. Nothing here allocates.
 
+pub(super) mod merkle;
+
 use std::fmt;
 use std::str::FromStr;
 

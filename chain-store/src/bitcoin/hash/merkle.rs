@@ -4,20 +4,20 @@
 //! repeating the end of a list can leave the root unchanged (CVE-2012-2459; Bitcoin Core
 //! `ComputeMerkleRoot`). Cost: one double hash per pair, in the memory of the list itself.
 
-use super::hash::{BtcHash, sha256d};
+use super::{BtcHash, sha256d};
 
 /// A root, and whether two equal hashes were paired to make it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Root {
+pub(in crate::bitcoin) struct Root {
     /// The root; zero for an empty list.
-    pub(super) hash: BtcHash,
+    pub(in crate::bitcoin) hash: BtcHash,
     /// True when the list repeats itself so that a shorter list may have the same root.
-    pub(super) mutated: bool,
+    pub(in crate::bitcoin) mutated: bool,
 }
 
 /// Hashes the list pairwise, level by level, until one hash is left; the last hash of an odd
 /// level is paired with itself.
-pub(super) fn root(mut level: Vec<[u8; 32]>) -> Root {
+pub(in crate::bitcoin) fn root(mut level: Vec<[u8; 32]>) -> Root {
     let mut mutated = false;
     while level.len() > 1 {
         let count = level.len();
