@@ -2,14 +2,15 @@
 //!
 //! Invariants: the target is missing or empty before; until everything is durable its marker says
 //! `creating`, so a copy that was cut short never opens as a store; a failure removes what was
-//! written. The copy keeps the table numbers and the chain and gets a store id of its own.
+//! written, and nothing of a target that was refused. The copy keeps the table numbers, the chain
+//! and the last commit's number and gets a store id of its own.
 
 use std::path::Path;
 use std::time::Instant;
 
 use storage_api::{
-    Backup, BackupReport, Cursor, Durability, Error, ErrorKind, KeyRange, KvStore, Location, Mode,
-    OpenOptions, Reader, Result, WriteBatch, Writer,
+    Backup, BackupReport, CommitSeq, Cursor, Durability, Error, ErrorKind, KeyRange, KvStore,
+    Location, Mode, OpenOptions, ReadTxn, Reader, Result, WriteBatch, Writer,
 };
 
 use crate::boundary;
@@ -28,19 +29,8 @@ impl<E: RawEngine> Backup for Store<E> {
             return Err(explain(Error::unsupported("backup")));
         }
         let began = Instant::now();
-        let existed = target.exists();
-        self.copy_into(target)
-            .inspect_err(|error| {
-                // A target that was refused was not touched and is not ours to clean.
-                if !matches!(
-                    error.kind(),
-                    ErrorKind::NotAStore { .. } | ErrorKind::AlreadyOpen { .. }
-                ) {
-                    Directory::undo_creation(target, existed);
-                }
-            })
-            .map_err(explain)?;
-        let bytes = directory::disk_bytes(target)?;
+        self.copy_into(target).map_err(explain)?;
+        let bytes = directory::disk_bytes(target).map_err(explain)?;
         Ok(BackupReport {
             bytes,
             took: began.elapsed(),
@@ -50,13 +40,36 @@ impl<E: RawEngine> Backup for Store<E> {
 
 impl<E: RawEngine> Store<E> {
     fn copy_into(&self, target: &Path) -> Result<()> {
-        let source = match &self.shared.directory {
-            Some(directory) => directory::read_marker(directory.path())?,
-            None => None,
-        };
-        let source = source.ok_or_else(|| Error::unsupported("persistent"))?;
         let mut options = OpenOptions::new();
-        options.chain_id.clone_from(&source.chain_id);
+        let merged = match &self.shared.directory {
+            Some(directory) => {
+                let source = directory::read_marker(directory.path())?.ok_or_else(|| {
+                    let place = directory.path().display().to_string();
+                    Error::corruption(place, "the marker is gone")
+                })?;
+                options.chain_id = source.chain_id;
+                Merged {
+                    tables: source.tables,
+                    next_table: source.next_table,
+                    ..Merged::default()
+                }
+            }
+            // A store in memory has given out the numbers of its tables and no others.
+            None => Merged {
+                tables: self.catalogue().iter().cloned().collect(),
+                next_table: self
+                    .catalogue()
+                    .iter()
+                    .map(|table| table.id.get())
+                    .max()
+                    .unwrap_or(0)
+                    + 1,
+                ..Merged::default()
+            },
+        };
+        if !E::CAPABILITIES.persistent {
+            return Err(Error::unsupported("persistent"));
+        }
         let (copy, found) = Directory::open(target, (E::NAME, E::FORMAT), &options)?;
         if let Found::Existing(_) = found {
             return Err(Error::new(ErrorKind::NotAStore {
@@ -64,15 +77,26 @@ impl<E: RawEngine> Store<E> {
                 found: "a store".to_owned(),
             }));
         }
-        let merged = Merged {
-            tables: source.tables.clone(),
-            next_table: source.next_table,
-            ..Merged::default()
-        };
-        let mut marker = store::new_marker::<E>(source.tables, source.next_table, &options)?;
+        // From here on the target is ours, and only from here on may it be cleaned.
+        let creation = copy.creation();
+        let filled = self.fill(copy, &merged, &options);
+        if filled.is_err() {
+            creation.undo();
+        }
+        filled
+    }
+
+    fn fill(&self, copy: Directory, merged: &Merged, options: &OpenOptions) -> Result<()> {
+        let (tables, next_table) = (merged.tables.clone(), merged.next_table);
+        let mut marker = store::new_marker::<E>(tables, next_table, options)?;
         copy.begin_creation(&marker)?;
         let data = copy.data_path();
-        let native = boundary::call::<E, _>(|| self.shared.engine.copy_to(&data))?;
+        let native = {
+            // Keeps exclusive work out, as a view does.
+            let shared = &self.shared;
+            let _ticket = shared.registry.enter(shared.engine.used_bytes());
+            boundary::call::<E, _>(|| shared.engine.copy_to(&data))?
+        };
         marker.state = State::Ready;
         if native {
             directory::sync_folder(&data)?;
@@ -82,12 +106,13 @@ impl<E: RawEngine> Store<E> {
         let (filled, _) = Self::assemble(
             location,
             Some(copy),
-            &merged,
+            merged,
             true,
-            &options,
+            options,
             &E::Options::default(),
         )?;
         self.stream_into(&filled)?;
+        directory::sync_folder(&data)?;
         filled.directory()?.write_marker(&marker)
     }
 
@@ -104,6 +129,10 @@ impl<E: RawEngine> Store<E> {
                 }
             }
         }
+        // The copy goes on counting where this view stands, as an engine's own copy does: rows may
+        // hold commit numbers.
+        let before = view.commit_seq()?.get().saturating_sub(1);
+        copy.shared.set_last_seq(CommitSeq::new(before));
         copy.apply(&batch, Durability::Durable)?;
         copy.sync()
     }

@@ -6,7 +6,7 @@
 //! failed write by the caller.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use storage_api::{Error, ErrorKind, Result};
 
@@ -21,6 +21,32 @@ pub(crate) fn call<E: RawEngine, T>(work: impl FnOnce() -> Result<T>) -> Result<
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)))
     } else {
         work()
+    }
+}
+
+/// What takes the answers of a read of several keys.
+type Sink<'s> = dyn FnMut(usize, Option<&[u8]>) + 's;
+
+/// Calls into the engine, which calls the caller's `sink`: a panic of the sink is the caller's own
+/// and goes on to the caller, past the engine.
+pub(crate) fn call_with_sink<E: RawEngine>(
+    sink: &mut Sink<'_>,
+    work: impl FnOnce(&mut Sink<'_>) -> Result<()>,
+) -> Result<()> {
+    if !E::MAY_PANIC {
+        return work(sink);
+    }
+    let mut callers: Option<Box<dyn Any + Send>> = None;
+    let done = call::<E, _>(|| {
+        work(&mut |at, value| {
+            if callers.is_none() {
+                callers = catch_unwind(AssertUnwindSafe(|| sink(at, value))).err();
+            }
+        })
+    });
+    match callers {
+        Some(panic) => resume_unwind(panic),
+        None => done,
     }
 }
 

@@ -87,7 +87,8 @@ pub(crate) fn multi_get<E: RawEngine, R: Reader>(
         return Ok(());
     }
     if !rule.envelope {
-        return boundary::call::<E, _>(|| reader.multi_get(table, keys, sink)).map_err(explain);
+        return boundary::call_with_sink::<E>(sink, |sink| reader.multi_get(table, keys, sink))
+            .map_err(explain);
     }
     let mut damaged = None;
     let mut check = |at: usize, stored: Option<&[u8]>| match (stored, keys.get(at)) {
@@ -97,7 +98,8 @@ pub(crate) fn multi_get<E: RawEngine, R: Reader>(
         },
         _ => sink(at, None),
     };
-    boundary::call::<E, _>(|| reader.multi_get(table, keys, &mut check)).map_err(explain)?;
+    boundary::call_with_sink::<E>(&mut check, |check| reader.multi_get(table, keys, check))
+        .map_err(explain)?;
     damaged.map_or(Ok(()), |error| Err(explain(error)))
 }
 
@@ -142,6 +144,11 @@ pub(crate) fn commit_seq<E: RawEngine, R: Reader>(reader: &R) -> Result<CommitSe
     match stored {
         None => Ok(CommitSeq::ZERO),
         Some(bytes) => match <[u8; 8]>::try_from(&bytes[..]) {
+            // No store gets there by counting, and there is no number behind it.
+            Ok([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]) => Err(Error::corruption(
+                "internal table",
+                "commit sequence of 2^64 - 1",
+            )),
             Ok(bytes) => Ok(CommitSeq::new(u64::from_le_bytes(bytes))),
             Err(_) => Err(Error::corruption(
                 "internal table",
@@ -221,6 +228,12 @@ impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
 
     #[inline]
     fn seek_back(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        if key.is_empty() {
+            // No key is at or before the empty one, and engines never see it: stand before the
+            // first row.
+            self.step("first", |raw| raw.first())?;
+            return self.step("prev", |raw| raw.prev());
+        }
         self.step("seek_back", |raw| raw.seek_back(key))
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Shared<E: RawEngine> {
     pub(crate) relaxed: bool,
     /// The last ordered commit; changed under the exclusive gate only.
     pub(crate) last_seq: AtomicU64,
+    /// Numbers savepoints, so that one that is gone is never taken for another.
+    pub(crate) last_mark: AtomicU64,
     pub(crate) poison: OnceLock<String>,
 }
 
@@ -75,6 +77,14 @@ impl<E: RawEngine> Shared<E> {
         );
         // The first cause is the one that counts.
         let _kept = self.poison.set(cause);
+    }
+
+    /// Takes no writes from now on if the engine's library panicked: what it left behind is not
+    /// known, and the error says that the store needs to be reopened.
+    pub(crate) fn poison_after_panic(&self, operation: &str, error: &Error) {
+        if matches!(error.kind(), ErrorKind::EnginePanic { .. }) {
+            self.poison(operation, error);
+        }
     }
 
     pub(crate) fn last_seq(&self) -> CommitSeq {

@@ -27,6 +27,9 @@ use crate::shared::Shared;
 use crate::tables::{self, Merged, Rules};
 use crate::write::{self, Txn};
 
+/// The release, as markers name it.
+const WRITTEN_BY: &str = concat!("chainstore-", env!("CARGO_PKG_VERSION"));
+
 /// Rows read from each end of a table to estimate its bytes.
 const SAMPLE_ROWS: u64 = 64;
 
@@ -61,7 +64,7 @@ pub(crate) fn new_marker<E: RawEngine>(
     Ok(Marker {
         engine: E::NAME.to_owned(),
         engine_format: E::FORMAT,
-        written_by: concat!("chainstore-", env!("CARGO_PKG_VERSION")).to_owned(),
+        written_by: WRITTEN_BY.to_owned(),
         store_id: new_store_id()?,
         chain_id: options.chain_id.clone(),
         state: State::Creating,
@@ -145,6 +148,7 @@ impl<E: RawEngine> Store<E> {
             marker.tables.clone_from(&merged.tables);
             marker.next_table = merged.next_table;
             marker.chain_id = marker.chain_id.take().or_else(|| options.chain_id.clone());
+            WRITTEN_BY.clone_into(&mut marker.written_by);
             directory.write_marker(&marker)?;
         }
         let data = directory.data_path();
@@ -166,28 +170,37 @@ impl<E: RawEngine> Store<E> {
         options: &OpenOptions,
         engine_options: &E::Options,
     ) -> Result<(Self, OpenReport)> {
+        let creation = directory.creation();
+        let made = Self::make(directory, schema, options, engine_options);
+        if made.is_err() {
+            creation.undo();
+        }
+        made
+    }
+
+    fn make(
+        directory: Directory,
+        schema: &Schema,
+        options: &OpenOptions,
+        engine_options: &E::Options,
+    ) -> Result<(Self, OpenReport)> {
         let merged = tables::merge(&[], 1, schema, options.access, &E::CAPABILITIES)?;
         let mut marker = new_marker::<E>(merged.tables.clone(), merged.next_table, options)?;
         let data = directory.data_path();
-        let path = directory.path().to_owned();
-        let existed = directory.existed();
-        let made = directory.begin_creation(&marker).and_then(|()| {
-            let location = Location::Directory(&data);
-            Self::assemble(
-                location,
-                Some(directory),
-                &merged,
-                true,
-                options,
-                engine_options,
-            )
-        });
-        let made = made.and_then(|(store, recovered)| {
-            marker.state = State::Ready;
-            store.directory()?.write_marker(&marker)?;
-            Ok((store, report(&merged, true, recovered)))
-        });
-        made.inspect_err(|_| Directory::undo_creation(&path, existed))
+        directory.begin_creation(&marker)?;
+        let (store, recovered) = Self::assemble(
+            Location::Directory(&data),
+            Some(directory),
+            &merged,
+            true,
+            options,
+            engine_options,
+        )?;
+        // The names of the engine's files are durable before the marker vouches for them.
+        directory::sync_folder(&data)?;
+        marker.state = State::Ready;
+        store.directory()?.write_marker(&marker)?;
+        Ok((store, report(&merged, true, recovered)))
     }
 
     pub(crate) fn directory(&self) -> Result<&Directory> {
@@ -228,6 +241,7 @@ impl<E: RawEngine> Store<E> {
             access: options.access,
             relaxed: options.commit_order == CommitOrder::Relaxed,
             last_seq: AtomicU64::new(last_seq.get()),
+            last_mark: AtomicU64::new(0),
             poison: OnceLock::new(),
         };
         Ok((
@@ -372,10 +386,12 @@ impl<E: RawEngine> KvStore for Store<E> {
     fn sync(&self) -> Result<()> {
         let explain = |error: Error| error.with_engine(E::NAME).with_operation("sync");
         self.shared.check_writable().map_err(explain)?;
-        let gate = self.shared.gate.exclusive(Wait::Forever).map_err(explain)?;
-        let synced = boundary::call::<E, _>(|| self.shared.engine.sync());
-        drop(gate);
-        synced.map_err(|error| {
+        let _gate = self.shared.gate.exclusive(Wait::Forever).map_err(explain)?;
+        // A sync that succeeds after another failed would vouch for pages that the kernel has
+        // dropped, so the poison is looked at again, and is set while the gate still keeps the next
+        // writer out.
+        self.shared.check_writable().map_err(explain)?;
+        boundary::call::<E, _>(|| self.shared.engine.sync()).map_err(|error| {
             self.shared.poison("sync", &error);
             explain(error)
         })
@@ -440,11 +456,15 @@ impl<E: RawEngine> Compact for Store<E> {
         let before_bytes = self.stats()?.disk_bytes;
         {
             let _gate = shared.gate.exclusive(Wait::Forever).map_err(explain)?;
+            // The store may have been poisoned while this waited.
+            shared.check_writable().map_err(explain)?;
             let _alone = match shared.caps.compact {
                 Mode::Exclusive => Some(shared.registry.alone().map_err(explain)?),
                 Mode::Online | Mode::None => None,
             };
-            boundary::call::<E, _>(|| shared.engine.compact()).map_err(explain)?;
+            boundary::call::<E, _>(|| shared.engine.compact())
+                .inspect_err(|error| shared.poison_after_panic("compact", error))
+                .map_err(explain)?;
         }
         let after_bytes = self.stats()?.disk_bytes;
         Ok(CompactReport {

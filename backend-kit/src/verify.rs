@@ -6,8 +6,8 @@
 //! may crash on damaged files, so tools run this in a child process (the facade does).
 
 use storage_api::{
-    Access, Count, Cursor, Error, Finding, KeyRange, KvStore, Reader, Result, TableCheck, TableId,
-    Verify, VerifyReport,
+    Access, Count, Cursor, Error, ErrorKind, Finding, KeyRange, KvStore, Reader, Result,
+    TableCheck, TableId, Verify, VerifyReport,
 };
 
 use crate::boundary;
@@ -35,13 +35,24 @@ impl<E: RawEngine> Verify for Store<E> {
                     ..TableCheck::default()
                 },
                 findings: Vec::new(),
+                unlisted: 0,
             };
             if let Err(error) = walk.run(progress) {
+                if matches!(error.kind(), ErrorKind::ReaderTooOld { .. }) {
+                    // The limit on views ended the walk; that says nothing about the store.
+                    return Err(error);
+                }
                 walk.note(format!("reading stopped: {}", chain(&error)));
             }
             progress(&walk.check);
             report.tables.push(walk.check);
             report.findings.append(&mut walk.findings);
+            if walk.unlisted > 0 {
+                report.findings.push(Finding {
+                    place: format!("table {}", table.def.name()),
+                    what: format!("and {} more", walk.unlisted),
+                });
+            }
         }
         drop(view);
         // The engine's check may need the place of the writer, so no write may be under way.
@@ -83,6 +94,8 @@ struct Walk<'v, E: RawEngine> {
     table: TableId,
     check: TableCheck,
     findings: Vec<Finding>,
+    /// Findings past the limit, which are counted only.
+    unlisted: u64,
 }
 
 impl<E: RawEngine> Walk<'_, E> {
@@ -92,6 +105,8 @@ impl<E: RawEngine> Walk<'_, E> {
                 place: format!("table {}", self.check.table),
                 what,
             });
+        } else {
+            self.unlisted += 1;
         }
     }
 
@@ -130,6 +145,10 @@ impl<E: RawEngine> Walk<'_, E> {
             kept.extend_from_slice(row.key);
             if !ordered {
                 self.note(format!("row {number}: its key is not after the key before"));
+                if damaged > 0 {
+                    // A cursor that an engine's error threw back could go round for ever.
+                    return Ok(());
+                }
             }
             if let Some(what) = again {
                 self.note(format!("row {number}: {what}"));

@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
 
 use storage_api::{
     BatchOp, Commit, Count, Cursor, Durability, Error, ErrorKind, KeyRange, Reader, Result,
@@ -37,7 +38,8 @@ pub struct Txn<'s, E: RawEngine> {
     // opens.
     raw: E::Txn<'s>,
     journal: Journal,
-    depth: u32,
+    /// The savepoints, by depth, each with its number.
+    marks: Vec<Savepoint>,
     failed: bool,
     scratch: Vec<u8>,
     shared: &'s Shared<E>,
@@ -62,7 +64,7 @@ impl<'s, E: RawEngine> Txn<'s, E> {
         Ok(Self {
             raw,
             journal: Journal::default(),
-            depth: 0,
+            marks: Vec::new(),
             failed: false,
             scratch: Vec::new(),
             shared,
@@ -92,6 +94,7 @@ impl<'s, E: RawEngine> Txn<'s, E> {
         let done = boundary::call::<E, _>(|| work(&mut *self));
         done.map_err(|error| {
             self.failed = true;
+            self.shared.poison_after_panic(operation, &error);
             self.shared.explain(error, operation, table)
         })
     }
@@ -113,14 +116,14 @@ impl<'s, E: RawEngine> Txn<'s, E> {
     }
 
     fn check_savepoint(&self, savepoint: Savepoint) -> Result<()> {
-        if savepoint.depth() >= self.depth {
-            return Err(Error::invalid(format!(
-                "savepoint of depth {} in a transaction with {} savepoints",
-                savepoint.depth(),
-                self.depth
-            )));
+        if self.marks.get(savepoint.depth() as usize) == Some(&savepoint) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::invalid(format!(
+            "the savepoint of depth {} is gone or not of this transaction, which has {}",
+            savepoint.depth(),
+            self.marks.len()
+        )))
     }
 
     fn undo_to(&mut self, mark: usize) -> Result<()> {
@@ -222,6 +225,8 @@ impl<E: RawEngine> Writer for Txn<'_, E> {
 impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
     fn savepoint(&mut self) -> Result<Savepoint> {
         self.usable()?;
+        let depth = u32::try_from(self.marks.len())
+            .map_err(|_| Error::invalid("2^32 savepoints are open already"))?;
         if E::Txn::<'s>::NATIVE_SAVEPOINTS {
             self.run("savepoint", TableId::INTERNAL, |txn| {
                 txn.raw.push_savepoint()
@@ -229,8 +234,10 @@ impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
         } else {
             self.journal.marks.push(self.journal.undo.len());
         }
-        self.depth += 1;
-        Ok(Savepoint::at_depth(self.depth - 1))
+        let serial = self.shared.last_mark.fetch_add(1, Ordering::Relaxed) + 1;
+        let mark = Savepoint::at_depth(depth).with_serial(serial);
+        self.marks.push(mark);
+        Ok(mark)
     }
 
     fn rollback_to(&mut self, savepoint: Savepoint) -> Result<()> {
@@ -246,7 +253,7 @@ impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
             txn.journal.marks.truncate(depth as usize + 1);
             Ok(())
         })?;
-        self.depth = depth + 1;
+        self.marks.truncate(depth as usize + 1);
         Ok(())
     }
 
@@ -264,7 +271,7 @@ impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
                 self.journal.undo.clear();
             }
         }
-        self.depth = depth;
+        self.marks.truncate(depth as usize);
         Ok(())
     }
 
@@ -416,7 +423,10 @@ fn write_batch<E: RawEngine>(
         }
         Ok(raw)
     });
-    let raw = written.map_err(|error| shared.explain(error, "apply", table))?;
+    let raw = written.map_err(|error| {
+        shared.poison_after_panic("apply", &error);
+        shared.explain(error, "apply", table)
+    })?;
     finish(shared, || raw.commit(durability))
 }
 

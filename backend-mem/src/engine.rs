@@ -3,6 +3,7 @@
 //! Invariants: roots are replaced as a whole under a lock that is held for a pointer's exchange
 //! only; a version lives as long as a view holds it and is freed with the last one.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backend_kit::{RawEngine, RawOpen, RawOpened, RawSpace};
@@ -25,7 +26,13 @@ pub struct MemOptions {}
 pub struct MemEngine {
     roots: Mutex<Roots>,
     limit_bytes: Option<u64>,
+    /// Bytes that all commits have written, an upper bound of what each of them copied included:
+    /// what a view pins is at most the growth of this since it began.
+    written_bytes: AtomicU64,
 }
+
+/// The most that one operation copies of a node that a view holds: a leaf's index and patch.
+pub(crate) const COPIED_BYTES_MAX: u64 = 2_560;
 
 /// Memory of all tables of a version.
 pub(crate) fn memory_bytes(tables: &[Tree]) -> u64 {
@@ -38,7 +45,9 @@ impl MemEngine {
         Arc::clone(&self.roots.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn publish(&self, tables: Vec<Tree>) {
+    pub(crate) fn publish(&self, tables: Vec<Tree>, written_bytes: u64) {
+        self.written_bytes
+            .fetch_add(written_bytes, Ordering::Relaxed);
         let fresh = Arc::new(tables);
         let old = std::mem::replace(
             &mut *self.roots.lock().unwrap_or_else(PoisonError::into_inner),
@@ -77,6 +86,7 @@ impl RawEngine for MemEngine {
         let engine = Self {
             roots: Mutex::new(Arc::new(tables)),
             limit_bytes: request.options.memory_budget_bytes,
+            written_bytes: AtomicU64::new(0),
         };
         Ok((engine, RawOpened::default()))
     }
@@ -120,6 +130,6 @@ impl RawEngine for MemEngine {
     }
 
     fn used_bytes(&self) -> u64 {
-        memory_bytes(&self.roots())
+        self.written_bytes.load(Ordering::Relaxed)
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use backend_kit::{CommitFailure, RawBatch, RawTxn};
 use storage_api::{Count, Durability, Error, ErrorKind, KeyRange, Reader, Result, TableId, Writer};
 
-use crate::engine::{MemEngine, memory_bytes};
+use crate::engine::{COPIED_BYTES_MAX, MemEngine, memory_bytes};
 use crate::read::{MemCursor, table};
 use crate::tree::Tree;
 
@@ -19,6 +19,7 @@ pub struct MemTxn<'e> {
     tables: Vec<Tree>,
     savepoints: Vec<Vec<Tree>>,
     memory_bytes: u64,
+    written_bytes: u64,
 }
 
 impl fmt::Debug for MemTxn<'_> {
@@ -38,6 +39,7 @@ impl<'e> MemTxn<'e> {
             tables,
             savepoints: Vec::new(),
             memory_bytes,
+            written_bytes: 0,
         }
     }
 
@@ -81,6 +83,7 @@ impl Reader for MemTxn<'_> {
 
 impl Writer for MemTxn<'_> {
     fn put(&mut self, id: TableId, key: &[u8], value: &[u8]) -> Result<()> {
+        self.written_bytes += (key.len() + value.len()) as u64 + COPIED_BYTES_MAX;
         self.change(id, |table| table.insert(key, value))?;
         match self.engine.limit_bytes() {
             Some(limit_bytes) if self.memory_bytes > limit_bytes => {
@@ -91,6 +94,7 @@ impl Writer for MemTxn<'_> {
     }
 
     fn delete(&mut self, id: TableId, key: &[u8]) -> Result<()> {
+        self.written_bytes += COPIED_BYTES_MAX;
         self.change(id, |table| table.remove(key)).map(|_| ())
     }
 
@@ -102,7 +106,7 @@ impl Writer for MemTxn<'_> {
 
 impl RawBatch for MemTxn<'_> {
     fn commit(self, _durability: Durability) -> Result<(), CommitFailure> {
-        self.engine.publish(self.tables);
+        self.engine.publish(self.tables, self.written_bytes);
         Ok(())
     }
 }

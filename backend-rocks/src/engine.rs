@@ -5,6 +5,7 @@
 //! written, not even RocksDB's own protocol. Closing waits for background work and happens with the
 //! last view. Cost: a view is one snapshot and three small allocations.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use storage_api::{
 use crate::check;
 use crate::error::{NAME, fail, fail_commit};
 use crate::options::{Resources, RocksOptions};
-use crate::tables::{Db, descriptors};
+use crate::tables::{BLOB_BYTES, Db, descriptors};
 use crate::txn::{RocksBatch, RocksTxn};
 use crate::view::{Frozen, RocksView};
 
@@ -83,7 +84,7 @@ impl RocksEngine {
         Ok(())
     }
 
-    fn number(&self, property: &rocksdb::properties::PropName) -> Result<u64> {
+    fn number(&self, property: &CStr) -> Result<u64> {
         let mut sum = 0u64;
         for table in self.db.tables() {
             let number = self.db.raw().property_int_value_cf(table, property);
@@ -169,7 +170,7 @@ impl RawEngine for RocksEngine {
             used_bytes: AtomicU64::new(0),
             is_writable: request.is_writable(),
         };
-        let files_bytes = engine.number(LIVE_SST_FILES_SIZE)?;
+        let files_bytes = engine.number(LIVE_SST_FILES_SIZE)? + engine.number(BLOB_BYTES)?;
         engine.used_bytes.store(files_bytes, Ordering::Relaxed);
         Ok((engine, RawOpened::default()))
     }
@@ -205,8 +206,10 @@ impl RawEngine for RocksEngine {
             // Nothing but a memtable: a sample of rows is closer than the memory it holds.
             return Ok(None);
         }
+        let blob_bytes = self.db.number(table, BLOB_BYTES)?;
         let memtable_bytes = self.db.number(table, SIZE_ALL_MEM_TABLES)?;
-        Ok(Some(Count::Estimate(files_bytes + memtable_bytes)))
+        let bytes = files_bytes + blob_bytes + memtable_bytes;
+        Ok(Some(Count::Estimate(bytes)))
     }
 
     fn space(&self) -> Result<RawSpace> {
@@ -249,5 +252,70 @@ impl RawEngine for RocksEngine {
 
     fn check(&self) -> Result<Option<RawCheck>> {
         check::run(&self.db, self.is_writable).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backend_kit::RawEngine;
+    use rocksdb::properties::DBSTATS;
+    use storage_api::{
+        Durability, Engine, KvStore, Location, Schema, TableDef, WriteBatch, WriteTxn, Writer,
+    };
+
+    use super::RocksEngine;
+    use crate::RocksStore;
+
+    /// Writes to the log and syncs of it, by RocksDB's own count.
+    fn log_counts(engine: &RocksEngine) -> Option<(u64, u64)> {
+        let stats = engine.db.raw().property_value(DBSTATS).ok()??;
+        let line = stats
+            .lines()
+            .find(|line| line.starts_with("Cumulative WAL"))?;
+        let count = |unit: &str| {
+            let before = line.split(unit).next()?;
+            before
+                .split([' ', ','])
+                .rfind(|word| !word.is_empty())?
+                .parse()
+                .ok()
+        };
+        Some((count(" writes")?, count(" syncs")?))
+    }
+
+    #[test]
+    fn a_durable_commit_syncs_the_log_and_a_buffered_one_writes_it()
+    -> Result<(), Box<dyn std::error::Error>> {
+        const ROWS: TableDef = TableDef::new("rows");
+        let parent = tempfile::tempdir()?;
+        let place = parent.path().join("store");
+        let schema = Schema::new([&ROWS])?;
+        let location = Location::Directory(&place);
+        let (store, _) =
+            RocksStore::open(location, &schema, &Default::default(), &Default::default())?;
+        let table = store.catalogue().id("rows")?;
+        let mut batch = WriteBatch::new();
+        batch.put(table, b"k", b"v")?;
+        let mut before = log_counts(store.engine()).ok_or("no counts")?;
+        for (durability, syncs) in [
+            (Durability::Volatile, 0),
+            (Durability::Buffered, 0),
+            (Durability::Durable, 1),
+        ] {
+            for in_txn in [false, true] {
+                if in_txn {
+                    let mut txn = store.begin_write()?;
+                    batch.replay(&mut txn)?;
+                    txn.commit(durability)?;
+                } else {
+                    store.apply(&batch, durability)?;
+                }
+                let after = log_counts(store.engine()).ok_or("no counts")?;
+                assert_eq!(after, (before.0 + 1, before.1 + syncs), "{durability:?}");
+                before = after;
+            }
+        }
+        store.engine().sync()?;
+        Ok(())
     }
 }

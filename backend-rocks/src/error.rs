@@ -94,8 +94,11 @@ fn place_in(text: &str, directory: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::place_in;
+    use super::{fail, fail_commit, place_in};
+    use backend_kit::CommitFailure;
+    use rocksdb::{DB, Options, WriteOptions};
     use std::path::Path;
+    use storage_api::ErrorKind;
 
     #[test]
     fn a_file_is_found_in_the_text() {
@@ -112,5 +115,44 @@ mod tests {
             place_in(quoted, directory),
             "/data/my store/rocks/MANIFEST-000005"
         );
+    }
+
+    fn kind(result: Result<impl Sized, rocksdb::Error>, place: &Path) -> Option<ErrorKind> {
+        result.err().map(|error| fail(error, place).kind().clone())
+    }
+
+    #[test]
+    fn kinds_are_as_rocksdb_words_them() -> Result<(), Box<dyn std::error::Error>> {
+        let parent = tempfile::tempdir()?;
+        let place = parent.path();
+        let missing = kind(DB::open(&Options::default(), place), place);
+        let Some(ErrorKind::Corruption { place: file, .. }) = missing else {
+            return Err(format!("{missing:?}").into());
+        };
+        assert!(file.ends_with("CURRENT"), "{file}");
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        let db = DB::open(&options, place)?;
+        let held = kind(DB::open(&options, place), place);
+        assert!(
+            matches!(held, Some(ErrorKind::AlreadyOpen { .. })),
+            "{held:?}"
+        );
+        let unknown = kind(db.set_options(&[("no_such_option", "1")]), place);
+        assert_eq!(unknown, Some(ErrorKind::Engine));
+        // An invalid argument, which RocksDB may find half-way through a batch.
+        let mut refused = WriteOptions::default();
+        refused.set_sync(true);
+        refused.disable_wal(true);
+        let failure = db.put_opt(b"k", b"v", &refused).err();
+        let failure = failure.map(|error| fail_commit(error, place));
+        assert!(
+            matches!(failure, Some(CommitFailure::Unknown(_))),
+            "{failure:?}"
+        );
+        drop(db);
+        let db = DB::open_for_read_only(&options, place, false)?;
+        assert_eq!(kind(db.put(b"k", b"v"), place), Some(ErrorKind::ReadOnly));
+        Ok(())
     }
 }

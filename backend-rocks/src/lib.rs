@@ -2,15 +2,18 @@
 //!
 //! A plain database under the shared writer gate: batches of several threads enter RocksDB's write
 //! group together and share a sync; a write transaction has the database to itself, reads it as it
-//! is and keeps its own writes in an [`storage_api::overlay::Overlay`] until the commit. Views are snapshots
-//! with pooled iterators.
+//! is and keeps its own writes in an [`Overlay`](storage_api::overlay::Overlay) until the commit.
+//! Views are snapshots with pooled iterators.
 //!
 //! Invariants: safe code only; the write-ahead log is never off, so every commit is atomic over all
 //! tables; `Volatile` is strengthened to `Buffered`; checksums of blocks are checked whenever they
 //! are read from a file.
 //!
 //! ```
-//! use storage_api::{Durability, Engine, KvStore, Location, Reader, Schema, TableDef, WriteTxn, Writer};
+//! use backend_rocks::RocksStore;
+//! use storage_api::{
+//!     Durability, Engine, KvStore, Location, Reader, Schema, TableDef, WriteTxn, Writer,
+//! };
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! const NAMES: TableDef = TableDef::new("names");
 //! let schema = Schema::new([&NAMES])?;
@@ -18,7 +21,7 @@
 //! let place = parent.path().join("store");
 //! let location = Location::Directory(&place);
 //! let (store, _) =
-//!     backend_rocks::RocksStore::open(location, &schema, &Default::default(), &Default::default())?;
+//!     RocksStore::open(location, &schema, &Default::default(), &Default::default())?;
 //! let names = store.catalogue().id("names")?;
 //! let mut txn = store.begin_write()?;
 //! txn.put(names, b"alice", b"1")?;

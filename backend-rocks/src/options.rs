@@ -37,8 +37,8 @@ pub enum DamagedLog {
     /// log behind `Buffered` commits, so this is what keeps their promise.
     #[default]
     KeepPrefix,
-    /// Refuse to open, with `Corruption`. For stores that commit `Durable` only: there damage before
-    /// the end is never the trace of a power cut.
+    /// Refuse to open, with `Corruption`. For stores that commit `Durable` only: there damage
+    /// before the end is never the trace of a power cut.
     Refuse,
 }
 
@@ -72,7 +72,9 @@ impl Resources {
             .unwrap_or(MEMORY_BUDGET_BYTES_DEFAULT)
             .max(MEMORY_BUDGET_BYTES_MIN);
         let budget_bytes = usize::try_from(budget_bytes).unwrap_or(usize::MAX);
-        let cache = Cache::new_lru_cache(budget_bytes);
+        // The cache without locks; its entries differ too much in size to name one. Measured
+        // against the LRU cache, filters of memtables on in both: gets 10 % faster.
+        let cache = Cache::new_hyper_clock_cache(budget_bytes, 0);
         let memtables_bytes = budget_bytes / MEMTABLE_SHARE;
         // Charging memtables to the cache is what makes it one budget.
         let memtables = WriteBufferManager::new_write_buffer_manager_with_cache(

@@ -26,6 +26,9 @@ pub use any::{
     AnyCursor, AnyReadTxn, AnyStore, AnyValue, AnyWriteCursor, AnyWriteTxn, AnyWriteValue,
     EngineName, EngineOptions, Opener, StoreUrl,
 };
+pub use backend_kit::directory::{
+    MARKER_VERSION, Marker as StoreMarker, State as MarkerState, read_marker,
+};
 pub use digest::ContentDigest;
 pub use import::{
     BitcoinImport, BitcoinSummary, BlockPlace, Coverage, ImportError, ImportReport, UnspentSet,

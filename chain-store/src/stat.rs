@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 use storage_api::blocks::{BlockError, BlockHash, BlockStore, Height, KvBlocks};
-use storage_api::{KvStore, Result};
+use storage_api::{Count, KvStore, Result};
 
 use crate::import::UnspentSet;
 
@@ -170,8 +170,8 @@ impl StoreStat {
                 name: table.def.name().to_owned(),
                 id: table.id.get(),
                 rows: stats.rows.get(),
-                bytes: stats.bytes.map_or(0, |bytes| bytes.get()),
-                exact: stats.rows.is_exact() && stats.bytes.is_some_and(|bytes| bytes.is_exact()),
+                bytes: stats.bytes.map_or(0, Count::get),
+                exact: stats.rows.is_exact() && stats.bytes.is_some_and(Count::is_exact),
             });
         }
         tables.sort_by(|a, b| a.name.cmp(&b.name));

@@ -126,6 +126,31 @@ fn event_of(report: &VerifyReport) -> Event {
     }
 }
 
+fn report_of(
+    tables: Vec<Read>,
+    findings: Vec<Found>,
+    engine_check: Option<String>,
+) -> VerifyReport {
+    VerifyReport {
+        tables: tables
+            .into_iter()
+            .map(|t| TableCheck {
+                table: t.table,
+                rows: t.rows,
+                bytes: t.bytes,
+            })
+            .collect(),
+        findings: findings
+            .into_iter()
+            .map(|f| Finding {
+                place: f.place,
+                what: f.what,
+            })
+            .collect(),
+        engine_check,
+    }
+}
+
 fn with_sources(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -153,10 +178,12 @@ pub fn in_child(
     let mut last: Option<TableCheck> = None;
     let mut ended = None;
     if let Some(out) = child.stdout.take() {
-        for line in BufReader::new(out).lines() {
-            let line = line.map_err(VerifyError::Start)?;
-            // Anything else on the child's output is the engine library's own chatter.
-            let Ok(event) = serde_json::from_str::<Event>(&line) else {
+        for line in BufReader::new(out).split(b'\n') {
+            // An output that cannot be read further is that of a child that ended.
+            let Ok(line) = line else { break };
+            // Anything else on the child's output is the engine library's own chatter, which need
+            // not even be a text.
+            let Ok(event) = serde_json::from_slice::<Event>(&line) else {
                 continue;
             };
             match event {
@@ -175,24 +202,17 @@ pub fn in_child(
             tables,
             findings,
             engine_check,
-        }) => Ok(VerifyReport {
-            tables: tables
-                .into_iter()
-                .map(|t| TableCheck {
-                    table: t.table,
-                    rows: t.rows,
-                    bytes: t.bytes,
-                })
-                .collect(),
-            findings: findings
-                .into_iter()
-                .map(|f| Finding {
-                    place: f.place,
-                    what: f.what,
-                })
-                .collect(),
-            engine_check,
-        }),
+        }) => {
+            let mut report = report_of(tables, findings, engine_check);
+            if status.code().is_none() {
+                // Everything was read, but the engine did not get as far as closing the store.
+                report.findings.push(Finding {
+                    place: "closing the store".to_owned(),
+                    what: format!("the verification process died ({status})"),
+                });
+            }
+            Ok(report)
+        }
         Some(Event::Failed { message }) => Err(VerifyError::Refused {
             code: status.code().unwrap_or(1),
             message,

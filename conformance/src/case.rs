@@ -1,12 +1,14 @@
 //! What a case is, how it ends, and the macros that state what must hold.
 //!
-//! Invariants: a case ends in one of three ways: it held, it failed with what was expected and what was found, or it does
-//! not apply because the store does not declare a capability, which is printed and counted, never silent. Nothing here is
-//! generic over stores, so that it compiles once.
+//! Invariants: a case ends in one of three ways: it held, it failed with what was expected and what
+//! was found, or it does not apply because the store does not declare a capability, which is
+//! printed and counted, never silent. Nothing here is generic over stores, so that it compiles
+//! once.
 
 use std::fmt;
 use std::panic::Location;
 
+use storage_api::blocks::BlockError;
 use storage_api::{Error, ErrorKind};
 
 use crate::lab::Lab;
@@ -53,7 +55,10 @@ impl CaseError {
     #[must_use]
     #[track_caller]
     pub fn failed(what: impl Into<String>) -> Self {
-        Self::Failed { what: what.into(), at: Location::caller() }
+        Self::Failed {
+            what: what.into(),
+            at: Location::caller(),
+        }
     }
 
     /// The case does not apply.
@@ -76,6 +81,15 @@ impl From<Error> for CaseError {
     #[track_caller]
     fn from(error: Error) -> Self {
         Self::failed(format!("unexpected error: {error} ({error:?})"))
+    }
+}
+
+impl From<BlockError> for CaseError {
+    #[track_caller]
+    fn from(error: BlockError) -> Self {
+        Self::failed(format!(
+            "unexpected error of the block store: {error} ({error:?})"
+        ))
     }
 }
 
@@ -155,8 +169,16 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     if bytes.len() <= BYTES_MAX {
         return format!("\"{}\"", bytes.escape_ascii());
     }
-    let (head, tail) = (&bytes[..BYTES_MAX / 2], &bytes[bytes.len() - BYTES_MAX / 2..]);
-    format!("\"{}..{}\" ({} bytes)", head.escape_ascii(), tail.escape_ascii(), bytes.len())
+    let (head, tail) = (
+        &bytes[..BYTES_MAX / 2],
+        &bytes[bytes.len() - BYTES_MAX / 2..],
+    );
+    format!(
+        "\"{}..{}\" ({} bytes)",
+        head.escape_ascii(),
+        tail.escape_ascii(),
+        bytes.len()
+    )
 }
 
 /// A value or its absence as text.
@@ -169,7 +191,11 @@ pub(crate) fn shown_value(value: Option<&[u8]>) -> String {
 pub(crate) fn refused_as_unsupported<T>(result: Result<T, Error>, call: &str) -> CaseResult {
     match result.map_err(|error| error.kind().clone()) {
         Err(ErrorKind::Unsupported { .. }) => Ok(()),
-        Err(kind) => Err(CaseError::failed(format!("{call}: expected Unsupported, found {kind:?}"))),
-        Ok(_) => Err(CaseError::failed(format!("{call}: expected Unsupported, found success"))),
+        Err(kind) => Err(CaseError::failed(format!(
+            "{call}: expected Unsupported, found {kind:?}"
+        ))),
+        Ok(_) => Err(CaseError::failed(format!(
+            "{call}: expected Unsupported, found success"
+        ))),
     }
 }

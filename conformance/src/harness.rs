@@ -1,8 +1,8 @@
 //! What a store's author brings to run the suite: a place, and how to open the store there.
 //!
-//! A [`Harness`] is one place (a temporary directory, a bucket, nothing at all) that lives as long as the harness; every
-//! case gets a new one. Opening twice in one harness means reopening the same place; a store in memory comes back empty.
-//! Ten lines are enough, see [`Harness`].
+//! A [`Harness`] is one place (a temporary directory, a bucket, nothing at all) that lives as long
+//! as the harness; every case gets a new one. Opening twice in one harness means reopening the same
+//! place; a store in memory comes back empty. Ten lines are enough, see [`Harness`].
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -44,11 +44,17 @@ pub struct Profile {
 
 impl Profile {
     /// Every group: engines, and decorators that open like one.
-    pub const STORE: Self = Self { name: "store", groups: None };
+    pub const STORE: Self = Self {
+        name: "store",
+        groups: None,
+    };
 
-    /// Reads, writes and savepoints inside one transaction: for readers and writers that are not stores of their own.
-    pub const TXN_ONLY: Self =
-        Self { name: "txn-only", groups: Some(&["crud_txn", "read", "order", "range", "cursor", "txn"]) };
+    /// Reads, writes and savepoints inside one transaction: for readers and writers that are not
+    /// stores of their own.
+    pub const TXN_ONLY: Self = Self {
+        name: "txn-only",
+        groups: Some(&["crud_txn", "read", "order", "range", "cursor", "txn"]),
+    };
 
     /// Whether cases of this group run.
     #[must_use]
@@ -93,12 +99,14 @@ pub trait Harness: Default + 'static {
         self.open(&Schema::empty(), &without_making(options))
     }
 
-    /// Opens a store in another directory, as a copy made by a backup is; `None` when this harness cannot.
+    /// Opens a store in another directory, as a copy made by a backup is; `None` when this harness
+    /// cannot.
     fn open_at(&self, _path: &Path, _options: &OpenOptions) -> Option<Result<Opened<Self::Store>>> {
         None
     }
 
-    /// The store's directory, which need not exist before the first open; `None` when there is none to look into.
+    /// The store's directory, which need not exist before the first open; `None` when there is none
+    /// to look into.
     fn directory(&self) -> Option<&Path> {
         None
     }
@@ -109,7 +117,8 @@ pub trait Harness: Default + 'static {
     }
 }
 
-/// A harness for any [`Engine`]: a temporary directory where it is persistent, memory where it is not.
+/// A harness for any [`Engine`]: a temporary directory where it is persistent, memory where it is
+/// not.
 pub struct TempHarness<E> {
     /// The store is a directory in here, so that cases can also look beside it.
     parent: Option<(tempfile::TempDir, std::path::PathBuf)>,
@@ -121,19 +130,29 @@ impl<E: Engine> Default for TempHarness<E> {
         // A harness whose directory cannot be made opens nothing, and says so at the first open.
         let parent = E::CAPABILITIES
             .persistent
-            .then(|| tempfile::Builder::new().prefix("conformance-").tempdir().ok())
+            .then(|| {
+                tempfile::Builder::new()
+                    .prefix("conformance-")
+                    .tempdir()
+                    .ok()
+            })
             .flatten()
             .map(|parent| {
                 let store = parent.path().join("store");
                 (parent, store)
             });
-        Self { parent, engine: PhantomData }
+        Self {
+            parent,
+            engine: PhantomData,
+        }
     }
 }
 
 impl<E> fmt::Debug for TempHarness<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TempHarness").field("place", &self.parent).finish_non_exhaustive()
+        f.debug_struct("TempHarness")
+            .field("place", &self.parent)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,18 +1,23 @@
-//! The place where a case works: the harness without its type, the test tables, and short ways to fill and read them.
+//! The place where a case works: the harness without its type, the test tables, and short ways to
+//! fill and read them.
 //!
-//! Invariants: every case has a lab of its own; the tables and their settings are the same in every case, so that a case
-//! says only what is special to it. Commits that are not about durability are `Volatile`, which is cheapest everywhere.
+//! Invariants: every case has a lab of its own; the tables and their settings are the same in every
+//! case, so that a case says only what is special to it. Commits that are not about durability are
+//! `Volatile`, which is cheapest everywhere.
 
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
+use storage_api::blocks::{AutoCommit, KvBlocks};
 use storage_api::{
-    Commit, Durability, KeyLimit, KeyRange, OpenOptions, OpenReport, Result, Schema,
-    TableDef, TableId, WriteBatch, Writer,
+    ChecksumSetting, Commit, Durability, Error, KeyLimit, KeyRange, KvStore, OpenOptions,
+    OpenReport, Result, Schema, TableDef, TableId, WriteBatch, Writer,
 };
 
 use crate::case::{CaseError, CaseResult};
+use crate::chain::{BlockHarness, Blocks, Over};
 use crate::harness::{Harness, Profile};
 use crate::ops::{Contents, TableRows, same_rows};
 use crate::probe::{ReadProbe, Row, Store, StoreProbe};
@@ -24,6 +29,7 @@ trait Place {
     fn open_at(&self, path: &Path, options: &OpenOptions) -> Option<Result<Store>>;
     fn directory(&self) -> Option<&Path>;
     fn profile(&self) -> Profile;
+    fn open_blocks(&self, schema: &Schema, options: &OpenOptions) -> Result<Box<dyn Blocks>>;
 }
 
 impl<H: Harness> Place for H {
@@ -48,6 +54,47 @@ impl<H: Harness> Place for H {
 
     fn profile(&self) -> Profile {
         Harness::profile(self)
+    }
+
+    fn open_blocks(&self, schema: &Schema, options: &OpenOptions) -> Result<Box<dyn Blocks>> {
+        let mut schema = schema.clone();
+        schema.merge(&KvBlocks::schema(ChecksumSetting::Envelope)?)?;
+        let store = Arc::new(Harness::open(self, &schema, options)?.store);
+        let blocks = KvBlocks::resolve(KvStore::catalogue(&*store))?;
+        Ok(Box::new(Over(AutoCommit::new(store, blocks, QUICK))))
+    }
+}
+
+/// A block harness as a place; it opens nothing but blocks.
+struct BlockPlace<H>(H);
+
+impl<H: BlockHarness> Place for BlockPlace<H> {
+    fn open(&self, _: &Schema, _: &OpenOptions) -> Result<(Store, OpenReport)> {
+        Err(Error::invalid("a harness of blocks opens no plain store"))
+    }
+
+    fn open_existing(&self, _: &OpenOptions) -> Result<(Store, OpenReport)> {
+        Err(Error::invalid("a harness of blocks opens no plain store"))
+    }
+
+    fn open_at(&self, _: &Path, _: &OpenOptions) -> Option<Result<Store>> {
+        None
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        None
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "blocks-only",
+            groups: Some(&["blocks"]),
+        }
+    }
+
+    fn open_blocks(&self, schema: &Schema, options: &OpenOptions) -> Result<Box<dyn Blocks>> {
+        let (store, blocks) = self.0.open(schema, options)?;
+        Ok(Box::new(Over(AutoCommit::new(store, blocks, QUICK))))
     }
 }
 
@@ -84,18 +131,35 @@ pub struct Lab {
 
 impl fmt::Debug for Lab {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lab").field("directory", &self.place.directory()).finish_non_exhaustive()
+        f.debug_struct("Lab")
+            .field("directory", &self.place.directory())
+            .finish_non_exhaustive()
     }
 }
 
 impl Lab {
     /// A lab at the place of this harness.
     pub fn new<H: Harness>(harness: H) -> Self {
-        Self { place: Box::new(harness) }
+        Self {
+            place: Box::new(harness),
+        }
+    }
+
+    /// A lab at the place of this harness of a block store.
+    pub fn of_blocks<H: BlockHarness>(harness: H) -> Self {
+        Self {
+            place: Box::new(BlockPlace(harness)),
+        }
     }
 
     pub(crate) fn profile(&self) -> Profile {
         self.place.profile()
+    }
+
+    /// Opens a block store with table [`A`] beside it.
+    pub(crate) fn open_blocks(&self) -> Result<Box<dyn Blocks>> {
+        self.place
+            .open_blocks(&Schema::new(&[A])?, &OpenOptions::new())
     }
 
     /// Opens with the standard tables and default options.
@@ -124,7 +188,9 @@ impl Lab {
 
     /// The store's directory; a skip when there is none.
     pub(crate) fn directory(&self) -> Result<&Path, CaseError> {
-        self.place.directory().ok_or_else(|| CaseError::skipped("no directory to look into"))
+        self.place
+            .directory()
+            .ok_or_else(|| CaseError::skipped("no directory to look into"))
     }
 
     /// Opens like [`Lab::open`]; a skip when the store forgets on closing.
@@ -162,7 +228,12 @@ impl Deref for Subject {
 
 impl Subject {
     fn new(store: Store, report: OpenReport) -> Self {
-        let id = |table: &TableDef| store.catalogue().id(table.name()).unwrap_or(TableId::INTERNAL);
+        let id = |table: &TableDef| {
+            store
+                .catalogue()
+                .id(table.name())
+                .unwrap_or(TableId::INTERNAL)
+        };
         Self {
             a: id(&A),
             b: id(&B),
@@ -207,7 +278,10 @@ impl Subject {
 
     /// Puts the rows of a model as one batch.
     pub(crate) fn fill_rows(&self, table: TableId, rows: &TableRows) -> Result<Commit> {
-        self.fill(table, rows.iter().map(|(key, value)| (&key[..], &value[..])))
+        self.fill(
+            table,
+            rows.iter().map(|(key, value)| (&key[..], &value[..])),
+        )
     }
 
     /// Puts one row as one commit.
@@ -244,23 +318,29 @@ impl Subject {
 }
 
 /// States that a reader sees exactly this in the tables that the model names.
-pub(crate) fn reader_holds(
-    reader: &dyn ReadProbe,
-    expected: &Contents,
-    what: &str,
-) -> CaseResult {
-    expected.iter().try_for_each(|(table, rows)| table_holds(reader, *table, rows, what))
+pub(crate) fn reader_holds(reader: &dyn ReadProbe, expected: &Contents, what: &str) -> CaseResult {
+    expected
+        .iter()
+        .try_for_each(|(table, rows)| table_holds(reader, *table, rows, what))
 }
 
-/// States that a reader sees exactly these rows in a table, by a scan both ways, by gets and by counting.
+/// States that a reader sees exactly these rows in a table, by a scan both ways, by gets and by
+/// counting.
 pub(crate) fn table_holds(
     reader: &dyn ReadProbe,
     table: TableId,
     expected: &TableRows,
     what: &str,
 ) -> CaseResult {
-    let rows: Vec<Row> = expected.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    same_rows(&reader.rows(table, KeyRange::all())?, &rows, &format!("{what}, table {table}"))?;
+    let rows: Vec<Row> = expected
+        .iter()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    same_rows(
+        &reader.rows(table, KeyRange::all())?,
+        &rows,
+        &format!("{what}, table {table}"),
+    )?;
     for (key, value) in expected {
         if reader.get(table, key)?.as_ref() != Some(value) {
             return Err(CaseError::failed(format!(

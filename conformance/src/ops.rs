@@ -1,8 +1,9 @@
-//! What the store is compared with: ordered maps, a cursor over a list, and seeded streams of operations.
+//! What the store is compared with: ordered maps, a cursor over a list, and seeded streams of
+//! operations.
 //!
-//! Invariants: plain and obviously right rather than fast; every random choice comes from one seed (`CHAINSTORE_SEED`
-//! overrides it) and the name of the case, so a failure repeats; sizes follow `CHAINSTORE_TEST_SCALE`
-//! (`tenth`, the default, `full` or `soak`).
+//! Invariants: plain and obviously right rather than fast; every random choice comes from one seed
+//! (`CHAINSTORE_SEED` overrides it) and the name of the case, so a failure repeats; sizes follow
+//! `CHAINSTORE_TEST_SCALE` (`tenth`, the default, `full` or `soak`).
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -60,7 +61,10 @@ pub fn seed_of_run() -> u64 {
     const FIXED: u64 = 0x00c0_ffee_5eed_0001;
     static SEED: OnceLock<u64> = OnceLock::new();
     *SEED.get_or_init(|| {
-        std::env::var("CHAINSTORE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(FIXED)
+        std::env::var("CHAINSTORE_SEED")
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(FIXED)
     })
 }
 
@@ -109,7 +113,14 @@ impl Dice {
 
     /// A key that engines find hard: runs of `00` and `ff`, shared beginnings, few different bytes.
     pub(crate) fn key(&mut self) -> Vec<u8> {
-        const STEMS: [&[u8]; 6] = [b"", b"account/", b"\x00\x00\x00", b"\xff\xff", b"block", b"\x7f"];
+        const STEMS: [&[u8]; 6] = [
+            b"",
+            b"account/",
+            b"\x00\x00\x00",
+            b"\xff\xff",
+            b"block",
+            b"\x7f",
+        ];
         let mut key = self.pick(&STEMS).to_vec();
         for _ in 0..=self.below(4) {
             match self.below(4) {
@@ -146,19 +157,32 @@ impl Dice {
         }
     }
 
-    /// A random change: mostly puts, some deletes (half of them of keys that exist), few range deletes.
+    /// A random change: mostly puts, some deletes (half of them of keys that exist), few range
+    /// deletes.
     pub(crate) fn op(&mut self, tables: &[TableId], present: &Contents) -> Op {
         let table = *self.pick(tables);
         match self.below(20) {
-            0..=12 => Op::Put { table, key: self.key(), value: self.value() },
+            0..=12 => Op::Put {
+                table,
+                key: self.key(),
+                value: self.value(),
+            },
             13..=17 => {
                 let key = self.key();
-                let near = present.get(&table).and_then(|rows| rows.range(key.clone()..).next());
+                let near = present
+                    .get(&table)
+                    .and_then(|rows| rows.range(key.clone()..).next());
                 let key = near.map_or(key, |(near, _)| near.clone());
                 Op::Delete { table, key }
             }
-            18 => Op::DeleteRange { table, range: KeyRange::prefix(&self.key()) },
-            _ => Op::DeleteRange { table, range: self.short_range() },
+            18 => Op::DeleteRange {
+                table,
+                range: KeyRange::prefix(&self.key()),
+            },
+            _ => Op::DeleteRange {
+                table,
+                range: self.short_range(),
+            },
         }
     }
 
@@ -169,25 +193,46 @@ impl Dice {
         if let Some(last) = high.last_mut() {
             *last = last.saturating_add(2);
         }
-        if self.once_in(12) { KeyRange::from_key(&low) } else { KeyRange::half_open(&low, &high) }
+        if self.once_in(12) {
+            KeyRange::from_key(&low)
+        } else {
+            KeyRange::half_open(&low, &high)
+        }
     }
 }
 
 /// One change of one table.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Put { table: TableId, key: Vec<u8>, value: Vec<u8> },
-    Delete { table: TableId, key: Vec<u8> },
-    DeleteRange { table: TableId, range: KeyRange },
+    Put {
+        table: TableId,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
+    Delete {
+        table: TableId,
+        key: Vec<u8>,
+    },
+    DeleteRange {
+        table: TableId,
+        range: KeyRange,
+    },
 }
 
 impl Op {
     /// The same change of another table.
     pub(crate) fn on(self, other: TableId) -> Self {
         match self {
-            Self::Put { key, value, .. } => Self::Put { table: other, key, value },
+            Self::Put { key, value, .. } => Self::Put {
+                table: other,
+                key,
+                value,
+            },
             Self::Delete { key, .. } => Self::Delete { table: other, key },
-            Self::DeleteRange { range, .. } => Self::DeleteRange { table: other, range },
+            Self::DeleteRange { range, .. } => Self::DeleteRange {
+                table: other,
+                range,
+            },
         }
     }
 
@@ -204,13 +249,19 @@ impl Op {
     pub(crate) fn note(&self, contents: &mut Contents) {
         match self {
             Self::Put { table, key, value } => {
-                contents.entry(*table).or_default().insert(key.clone(), value.clone());
+                contents
+                    .entry(*table)
+                    .or_default()
+                    .insert(key.clone(), value.clone());
             }
             Self::Delete { table, key } => {
                 contents.entry(*table).or_default().remove(key);
             }
             Self::DeleteRange { table, range } => {
-                contents.entry(*table).or_default().retain(|key, _| !range.contains(key));
+                contents
+                    .entry(*table)
+                    .or_default()
+                    .retain(|key, _| !range.contains(key));
             }
         }
     }
@@ -218,23 +269,32 @@ impl Op {
 
 /// Owned rows from borrowed ones.
 pub(crate) fn rows_of<const N: usize>(rows: [(&[u8], &[u8]); N]) -> TableRows {
-    rows.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+    rows.into_iter()
+        .map(|(key, value)| (key.to_vec(), value.to_vec()))
+        .collect()
 }
 
 /// `count` rows with numbered keys of eight bytes, so that their order is that of their numbers.
 pub(crate) fn numbered_rows(count: usize) -> TableRows {
-    (0..count as u64).map(|n| (n.to_be_bytes().to_vec(), format!("value {n}").into_bytes())).collect()
+    (0..count as u64)
+        .map(|n| (n.to_be_bytes().to_vec(), format!("value {n}").into_bytes()))
+        .collect()
 }
 
 /// The rows of a range, in order. The model asks each key, so that no bound can be off.
 pub(crate) fn in_range(rows: &TableRows, range: &KeyRange) -> Vec<Row> {
     let inside = rows.iter().filter(|(key, _)| range.contains(key));
-    inside.map(|(key, value)| (key.clone(), value.clone())).collect()
+    inside
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// States that two lists of rows are the same, naming the first difference.
 pub(crate) fn same_rows(found: &[Row], expected: &[Row], what: &str) -> CaseResult {
-    let differs = found.iter().zip(expected).position(|(found, expected)| found != expected);
+    let differs = found
+        .iter()
+        .zip(expected)
+        .position(|(found, expected)| found != expected);
     let at = match differs {
         None if found.len() == expected.len() => return Ok(()),
         None => found.len().min(expected.len()),
@@ -305,10 +365,12 @@ impl Move {
     }
 }
 
-/// A cursor over the rows of a range, as the contract words it: a place before, on or behind the rows.
+/// A cursor over the rows of a range, as the contract words it: a place before, on or behind the
+/// rows.
 pub(crate) struct ModelCursor<'r> {
     rows: &'r [Row],
-    /// 0 stands before the first row, `n` on row `n - 1`, one more than there are rows behind the last.
+    /// 0 stands before the first row, `n` on row `n - 1`, one more than there are rows behind the
+    /// last.
     place: usize,
 }
 
@@ -357,9 +419,7 @@ pub(crate) fn walk(cursor: &mut dyn Cursor, rows: &[Row], moves: &[Move]) -> Cas
 }
 
 /// A batch, written by a closure.
-pub(crate) fn batch_of(
-    write: impl FnOnce(&mut WriteBatch) -> Result<()>,
-) -> Result<WriteBatch> {
+pub(crate) fn batch_of(write: impl FnOnce(&mut WriteBatch) -> Result<()>) -> Result<WriteBatch> {
     let mut batch = WriteBatch::new();
     write(&mut batch)?;
     Ok(batch)

@@ -1,8 +1,9 @@
-//! The contract without its generic parts, so that every case is compiled once and not once for each store.
+//! The contract without its generic parts, so that every case is compiled once and not once for
+//! each store.
 //!
-//! Invariants: a probe adds nothing and hides nothing: each call is one call of the store, values are copied out, errors
-//! pass unchanged. A store type costs one set of forwarding functions. This is not [`storage_api::DynStore`] on purpose:
-//! that form is itself under test.
+//! Invariants: a probe adds nothing and hides nothing: each call is one call of the store, values
+//! are copied out, errors pass unchanged. A store type costs one set of forwarding functions. This
+//! is not [`storage_api::DynStore`] on purpose: that form is itself under test.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -86,8 +87,10 @@ impl<R: Reader> ReadProbe for R {
     }
 
     fn hold(&self, table: TableId, keys: &[&[u8]], sink: HoldSink<'_>) -> Result<()> {
-        let values: Vec<_> =
-            keys.iter().map(|key| Reader::get(self, table, key)).collect::<Result<_>>()?;
+        let values: Vec<_> = keys
+            .iter()
+            .map(|key| Reader::get(self, table, key))
+            .collect::<Result<_>>()?;
         let slices: Vec<Option<&[u8]>> = values.iter().map(|value| value.as_deref()).collect();
         sink(&slices);
         Ok(())
@@ -115,7 +118,7 @@ impl<R: Reader> ReadProbe for R {
         range: KeyRange,
         visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        ReaderExt::scan(self, table, range, |entry| visit(entry))
+        ReaderExt::scan(self, table, range, visit)
     }
 }
 
@@ -225,7 +228,10 @@ impl<S: KvStore> StoreProbe for S {
 
     fn begin_read_many(&self, views: NonZeroUsize) -> Result<Vec<View>> {
         let views = KvStore::begin_read_many(self, views)?;
-        Ok(views.into_iter().map(|view| Box::new(view) as View).collect())
+        Ok(views
+            .into_iter()
+            .map(|view| Box::new(view) as View)
+            .collect())
     }
 
     fn begin_write(&self) -> Result<Txn<'_>> {

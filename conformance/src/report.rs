@@ -1,7 +1,9 @@
-//! Running cases: each in a thread of its own with a deadline, panics caught, and the outcome as data.
+//! Running cases: each in a thread of its own with a deadline, panics caught, and the outcome as
+//! data.
 //!
-//! Invariants: a case that hangs is a failure called a hang and never hangs the run (its thread is left behind); a skip
-//! names its reason on standard error, past any capture of test output; the order of a report is the order of the list.
+//! Invariants: a case that hangs is a failure called a hang and never hangs the run (its thread is
+//! left behind); a skip names its reason on standard error, past any capture of test output; the
+//! order of a report is the order of the list.
 
 use std::any::Any;
 use std::fmt;
@@ -13,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, CaseError};
+use crate::chain::BlockHarness;
 use crate::harness::Harness;
 use crate::lab::Lab;
 use crate::ops::{Scale, seed_of_run};
@@ -55,17 +58,24 @@ impl Report {
     /// Cases that held.
     #[must_use]
     pub fn passed(&self) -> usize {
-        self.cases.iter().filter(|report| report.outcome == Outcome::Passed).count()
+        self.cases
+            .iter()
+            .filter(|report| report.outcome == Outcome::Passed)
+            .count()
     }
 
     /// Cases that did not hold.
     pub fn failures(&self) -> impl Iterator<Item = &CaseReport> {
-        self.cases.iter().filter(|report| matches!(report.outcome, Outcome::Failed(_)))
+        self.cases
+            .iter()
+            .filter(|report| matches!(report.outcome, Outcome::Failed(_)))
     }
 
     /// Cases that did not apply.
     pub fn skips(&self) -> impl Iterator<Item = &CaseReport> {
-        self.cases.iter().filter(|report| matches!(report.outcome, Outcome::Skipped(_)))
+        self.cases
+            .iter()
+            .filter(|report| matches!(report.outcome, Outcome::Skipped(_)))
     }
 }
 
@@ -75,13 +85,19 @@ impl fmt::Display for Report {
             let (group, name) = (report.case.group, report.case.name);
             match &report.outcome {
                 Outcome::Passed => writeln!(f, "{group}::{name} passed")?,
-                Outcome::Skipped(why) => writeln!(f, "{group}::{name} SKIPPED by capability: {why}")?,
+                Outcome::Skipped(why) => {
+                    writeln!(f, "{group}::{name} SKIPPED by capability: {why}")?;
+                }
                 Outcome::Failed(what) => writeln!(f, "{group}::{name} FAILED: {what}")?,
             }
         }
         let (failed, skipped) = (self.failures().count(), self.skips().count());
         let passed = self.passed();
-        write!(f, "{}: {passed} passed, {failed} failed, {skipped} skipped", self.store)?;
+        write!(
+            f,
+            "{}: {passed} passed, {failed} failed, {skipped} skipped",
+            self.store
+        )?;
         write!(f, " (seed {})", self.seed)
     }
 }
@@ -102,7 +118,10 @@ pub fn deadline() -> Duration {
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
+    format!(
+        "panicked: {}",
+        text.unwrap_or_else(|| "without a message".to_owned())
+    )
 }
 
 fn run_here(case: &Case, make: &dyn Fn() -> Lab) -> Outcome {
@@ -127,10 +146,12 @@ pub(crate) fn run_case(case: &'static Case, make: &LabMaker, deadline: Duration)
     let (tell, told) = mpsc::channel();
     let make = Arc::clone(make);
     let begun = Instant::now();
-    let spawned = thread::Builder::new().name(case.name.to_owned()).spawn(move || {
-        // The receiver is gone when the deadline has passed; nobody is left to tell then.
-        let _ = tell.send(run_here(case, &*make));
-    });
+    let spawned = thread::Builder::new()
+        .name(case.name.to_owned())
+        .spawn(move || {
+            // The receiver is gone when the deadline has passed; nobody is left to tell then.
+            let _ = tell.send(run_here(case, &*make));
+        });
     let outcome = match spawned {
         Err(error) => Outcome::Failed(format!("no thread could be started: {error}")),
         Ok(thread) => match told.recv_timeout(deadline) {
@@ -142,19 +163,31 @@ pub(crate) fn run_case(case: &'static Case, make: &LabMaker, deadline: Duration)
             Err(_) => Outcome::Failed(format!("hang: not done after {} s", deadline.as_secs())),
         },
     };
-    CaseReport { case, outcome, took: begun.elapsed() }
+    CaseReport {
+        case,
+        outcome,
+        took: begun.elapsed(),
+    }
 }
 
 /// Runs every case over a harness without the test runner, as programs do.
 #[must_use]
 pub fn run_all<H: Harness>(store: &str) -> Report {
-    run_all_in(store, &(Arc::new(|| Lab::new(H::default())) as LabMaker), &mut |_| ())
+    run_all_in(
+        store,
+        &(Arc::new(|| Lab::new(H::default())) as LabMaker),
+        &mut |_| (),
+    )
 }
 
 /// [`run_all`], telling of each case as it ends.
 #[must_use]
 pub fn run_all_telling<H: Harness>(store: &str, told: &mut dyn FnMut(&CaseReport)) -> Report {
-    run_all_in(store, &(Arc::new(|| Lab::new(H::default())) as LabMaker), told)
+    run_all_in(
+        store,
+        &(Arc::new(|| Lab::new(H::default())) as LabMaker),
+        told,
+    )
 }
 
 pub(crate) fn run_all_in(
@@ -168,7 +201,11 @@ pub(crate) fn run_all_in(
         told(&report);
         cases.push(report);
     }
-    Report { store: store.to_owned(), seed: seed_of_run(), cases }
+    Report {
+        store: store.to_owned(),
+        seed: seed_of_run(),
+        cases,
+    }
 }
 
 /// The body of one `#[test]` of [`crate::suite!`].
@@ -176,12 +213,32 @@ pub(crate) fn run_all_in(
 /// # Panics
 /// When the case fails, which is how a test says so.
 pub fn check<H: Harness>(group: &str, name: &str) {
-    check_in(&(Arc::new(|| Lab::new(H::default())) as LabMaker), group, name);
+    check_in(
+        &(Arc::new(|| Lab::new(H::default())) as LabMaker),
+        group,
+        name,
+    );
+}
+
+/// The body of one `#[test]` of [`crate::block_suite!`].
+///
+/// # Panics
+/// When the case fails, which is how a test says so.
+pub fn check_blocks<H: BlockHarness>(group: &str, name: &str) {
+    check_in(
+        &(Arc::new(|| Lab::of_blocks(H::default())) as LabMaker),
+        group,
+        name,
+    );
 }
 
 fn check_in(make: &LabMaker, group: &str, name: &str) {
-    let found = CASES.iter().find(|case| case.group == group && case.name == name);
-    let Some(case) = found else { panic!("no case {group}::{name}") };
+    let found = CASES
+        .iter()
+        .find(|case| case.group == group && case.name == name);
+    let Some(case) = found else {
+        panic!("no case {group}::{name}")
+    };
     let report = run_case(case, make, deadline());
     match report.outcome {
         Outcome::Passed => {}
@@ -191,7 +248,55 @@ fn check_in(make: &LabMaker, group: &str, name: &str) {
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
         Outcome::Failed(what) => {
-            panic!("{group}::{name}: {} {what} (CHAINSTORE_SEED={})", case.requirement, seed_of_run())
+            panic!(
+                "{group}::{name}: {} {what} (CHAINSTORE_SEED={})",
+                case.requirement,
+                seed_of_run()
+            )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LabMaker, Outcome, run_case};
+    use crate::case::{Case, CaseError, CaseResult};
+    use crate::lab::Lab;
+    use crate::model::ModelHarness;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn outcome_of(run: fn(&Lab) -> CaseResult, deadline: Duration) -> Outcome {
+        let case = Box::leak(Box::new(Case {
+            group: "own",
+            name: "own",
+            requirement: "",
+            traps: &[],
+            capability: "",
+            run,
+        }));
+        let make: LabMaker = Arc::new(|| Lab::new(ModelHarness::default()));
+        run_case(case, &make, deadline).outcome
+    }
+
+    #[test]
+    fn a_case_that_hangs_is_a_failure_and_stops_nothing() {
+        let hangs = |_: &Lab| -> CaseResult {
+            loop {
+                std::thread::park();
+            }
+        };
+        let outcome = outcome_of(hangs, Duration::from_millis(50));
+        assert!(matches!(outcome, Outcome::Failed(what) if what.starts_with("hang")));
+    }
+
+    #[test]
+    fn a_panic_and_a_skip_keep_their_reason() {
+        let minute = Duration::from_secs(60);
+        let outcome = outcome_of(|_| panic!("on purpose"), minute);
+        assert_eq!(outcome, Outcome::Failed("panicked: on purpose".to_owned()));
+        let outcome = outcome_of(|_| Err(CaseError::skipped("no wings")), minute);
+        assert_eq!(outcome, Outcome::Skipped("no wings".to_owned()));
+        assert_eq!(outcome_of(|_| Ok(()), minute), Outcome::Passed);
     }
 }

@@ -36,46 +36,72 @@ impl Lock {
     /// `AlreadyOpen`, `PermissionDenied`, `Io`.
     pub fn acquire(directory: &Path, access: Access) -> Result<Option<Self>> {
         let path = directory.join(LOCK_FILE);
-        let opened = match access {
-            Access::ReadWrite => owner_only()
-                .read(true)
-                .create(true)
-                .truncate(false)
-                .open(&path),
-            Access::ReadOnly => match File::open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => make_for_readers(&path),
-                opened => opened,
-            },
-        };
-        let mut file = match opened {
-            Ok(file) => file,
-            Err(error) if access == Access::ReadOnly && is_read_only_mount(&error) => {
+        loop {
+            let Some(mut file) = open(&path, access)? else {
                 return Ok(None);
+            };
+            let locked = match access {
+                Access::ReadWrite => file.try_lock(),
+                Access::ReadOnly => file.try_lock_shared(),
+            };
+            match locked {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::new(ErrorKind::AlreadyOpen {
+                        path: directory.display().to_string(),
+                        holder_pid: read_pid(&mut file),
+                    }));
+                }
+                Err(TryLockError::Error(error)) => return Err(io_error(error, &path)),
             }
-            Err(error) => return Err(io_error(error, &path)),
-        };
-        let locked = match access {
-            Access::ReadWrite => file.try_lock(),
-            Access::ReadOnly => file.try_lock_shared(),
-        };
-        match locked {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(ErrorKind::AlreadyOpen {
-                    path: directory.display().to_string(),
-                    holder_pid: read_pid(&mut file),
-                }));
+            if !is_still_at(&file, &path).map_err(|error| io_error(error, &path))? {
+                // A creation was undone between opening and locking; a lock on a file without name
+                // keeps nobody out.
+                continue;
             }
-            Err(TryLockError::Error(error)) => return Err(io_error(error, &path)),
+            if access == Access::ReadWrite {
+                // A hint only: a full disk must not keep a node from opening its store.
+                let _hint = write_pid(&mut file);
+            }
+            return Ok(Some(Self { _file: file }));
         }
-        if access == Access::ReadWrite {
-            write_pid(&mut file).map_err(|error| io_error(error, &path))?;
-        }
-        Ok(Some(Self { _file: file }))
     }
 }
 
-fn make_for_readers(path: &Path) -> io::Result<File> {
+/// Opens the lock file; `None` where a reader finds none and may not make one.
+fn open(path: &Path, access: Access) -> Result<Option<File>> {
+    let opened = match access {
+        Access::ReadWrite => make(path),
+        Access::ReadOnly => match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match make(path) {
+                Err(error) if is_unwritable(&error) => return Ok(None),
+                made => made,
+            },
+            // A lock file that may not be read may be held by a writer.
+            opened => opened,
+        },
+    };
+    opened.map(Some).map_err(|error| io_error(error, path))
+}
+
+#[cfg(unix)]
+fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let held = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (held.dev(), held.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_still_at(_file: &File, _path: &Path) -> io::Result<bool> {
+    // An open file keeps its name there.
+    Ok(true)
+}
+
+fn make(path: &Path) -> io::Result<File> {
     owner_only()
         .read(true)
         .create(true)
@@ -83,7 +109,7 @@ fn make_for_readers(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn is_read_only_mount(error: &io::Error) -> bool {
+fn is_unwritable(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied

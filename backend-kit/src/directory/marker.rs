@@ -16,8 +16,8 @@ use storage_api::{
 /// Version of the marker's own format.
 pub const MARKER_VERSION: u32 = 1;
 const MAGIC: &str = "chainstore-directory";
-/// 1,024 tables of 150 bytes each, generously.
-const TEXT_BYTES_MAX: usize = 1 << 20;
+/// The longest marker in bytes: 1,024 tables of 150 bytes each, generously.
+pub const MARKER_BYTES_MAX: usize = 1 << 20;
 
 /// Whether the engine's files are complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,17 +84,8 @@ impl Marker {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!(
-            "{MAGIC} {MARKER_VERSION}
-\
-             engine {}
-engine-format {}
-written-by {}
-store-id {:032x}
-\
-             chain-id {}
-state {}
-next-table {}
-",
+            "{MAGIC} {MARKER_VERSION}\nengine {}\nengine-format {}\nwritten-by {}\n\
+             store-id {:032x}\nchain-id {}\nstate {}\nnext-table {}\n",
             self.engine,
             self.engine_format,
             self.written_by,
@@ -132,9 +123,9 @@ next-table {}
     /// `FormatTooNew` for a newer version, `NotAStore` when it is no marker at all, `Corruption`.
     pub fn parse(bytes: &[u8], place: &str) -> Result<Self> {
         let corrupt = |what: String| Error::corruption(place, what);
-        if bytes.len() > TEXT_BYTES_MAX {
+        if bytes.len() > MARKER_BYTES_MAX {
             return Err(corrupt(format!(
-                "{} bytes, more than {TEXT_BYTES_MAX}",
+                "{} bytes, more than {MARKER_BYTES_MAX}",
                 bytes.len()
             )));
         }

@@ -15,6 +15,7 @@
 //! that was killed is started again and never mistaken for an empty store; a table is in the marker
 //! before it is in the engine. Read-only opening writes nothing.
 
+mod creation;
 mod lock;
 mod marker;
 
@@ -22,13 +23,15 @@ mod marker;
 mod tests;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use storage_api::{Access, Error, ErrorKind, IfMissing, OpenOptions, Result};
 
+pub use creation::Creation;
 pub use lock::Lock;
-pub use marker::{MARKER_VERSION, Marker, State};
+pub use marker::{MARKER_BYTES_MAX, MARKER_VERSION, Marker, State};
 
 /// The marker's file name.
 pub const MARKER_FILE: &str = "CHAINSTORE";
@@ -43,7 +46,7 @@ pub const DATA_FOLDER: &str = "data";
 pub struct Directory {
     path: PathBuf,
     existed: bool,
-    lock: Option<Lock>,
+    lock: Option<Arc<Lock>>,
 }
 
 /// What [`Directory::open`] found.
@@ -62,7 +65,15 @@ pub enum Found {
 /// `Io`.
 pub fn read_marker(path: &Path) -> Result<Option<Marker>> {
     let file = path.join(MARKER_FILE);
-    match fs::read(&file) {
+    // One byte more than a marker may have is enough to refuse it.
+    let read = fs::File::open(&file).and_then(|opened| {
+        let mut text = Vec::new();
+        opened
+            .take(MARKER_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut text)?;
+        Ok(text)
+    });
+    match read {
         Ok(text) => Marker::parse(&text, &file.display().to_string()).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -139,6 +150,28 @@ fn make_folder(path: &Path) -> Result<()> {
     builder.create(path).map_err(|error| io_error(error, path))
 }
 
+/// Makes a folder and those above it, and syncs the folders that got a new name in them.
+fn make_durable_folder(path: &Path) -> Result<()> {
+    let mut changed = Vec::new();
+    for folder in path.ancestors().skip(1) {
+        let here = folder.as_os_str().is_empty();
+        let folder = if here { Path::new(".") } else { folder };
+        changed.push(folder);
+        if folder.exists() {
+            break;
+        }
+    }
+    make_folder(path)?;
+    for folder in changed {
+        match sync_folder(folder) {
+            // A folder may be writable and not readable; its file system syncs it in its own time.
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied { .. }) => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a directory without marker that holds anything but our own leavings.
 fn check_adoptable(path: &Path) -> Result<()> {
     for entry in fs::read_dir(path).map_err(|error| io_error(error, path))? {
@@ -200,7 +233,7 @@ impl Directory {
             Ok(about) if about.is_dir() => true,
             Ok(_) => return Err(not_a_store(path, "a file")),
             Err(error) if error.kind() == io::ErrorKind::NotFound && creates => {
-                make_folder(path)?;
+                make_durable_folder(path)?;
                 false
             }
             Err(error) => return Err(io_error(error, path)),
@@ -213,7 +246,7 @@ impl Directory {
             Self {
                 path: path.to_owned(),
                 existed,
-                lock,
+                lock: lock.map(Arc::new),
             },
             found,
         ))
@@ -235,7 +268,13 @@ impl Directory {
                 }
             }
             None => {
-                check_adoptable(path)?;
+                if let Err(refused) = check_adoptable(path) {
+                    // Without the lock, another process may have begun a creation meanwhile.
+                    return match read_marker(path)? {
+                        Some(_) => Self::look(path, engine, options, creates),
+                        None => Err(refused),
+                    };
+                }
                 if creates {
                     Ok(Found::Nothing)
                 } else {
@@ -280,25 +319,16 @@ impl Directory {
         sync_folder(&self.path)
     }
 
-    /// Removes what a creation that failed has made in this path: nothing half-done stays.
-    ///
-    /// The engine must have let go of its files. What cannot be removed is marked `creating`, so
-    /// the next creation does. A folder that existed before stays.
-    pub fn undo_creation(path: &Path, existed: bool) {
-        if fs::remove_dir_all(path.join(DATA_FOLDER)).is_ok() {
-            for file in [MARKER_FILE, LOCK_FILE] {
-                let _gone = fs::remove_file(path.join(file));
-            }
-            if !existed {
-                let _gone = fs::remove_dir(path);
-            }
-        }
+    /// What undoes the creation in this directory; it keeps the directory locked until then.
+    pub fn creation(&self) -> Creation {
+        Creation::of(self)
     }
 
     /// Replaces the marker atomically and durably.
     ///
     /// # Errors
-    /// `DiskFull`, `PermissionDenied`, `Io`; the old marker is in force then.
+    /// `DiskFull`, `PermissionDenied`, `Io`; the old marker is in force then, or the new one where
+    /// only the sync of the folder failed.
     pub fn write_marker(&self, marker: &Marker) -> Result<()> {
         use std::io::Write;
         let temporary = self.path.join(MARKER_TEMPORARY);

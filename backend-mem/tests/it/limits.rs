@@ -64,3 +64,28 @@ fn memory_is_reported() {
     assert!(store.stats().unwrap().memory_bytes.unwrap() < full / 100);
     assert_eq!(held.count(rows).unwrap().get(), 5000);
 }
+
+/// Overwriting under a held view keeps the old version alive; the store sees it, says how much, and
+/// refuses writes past the limit until the view drops.
+#[test]
+fn what_old_views_pin_is_bounded() {
+    let mut options = OpenOptions::new();
+    options.reader_limits.pinned_bytes_max = Some(1 << 20);
+    let schema = Schema::new([&ROWS]).unwrap();
+    let (store, _) =
+        MemStore::open(Location::Memory, &schema, &options, &Default::default()).unwrap();
+    let rows = store.catalogue().id("rows").unwrap();
+    fill(&store, rows, 0..100).unwrap();
+    let held = store.begin_read().unwrap();
+    let refused = (0..1000)
+        .find_map(|_| fill(&store, rows, 0..100).err())
+        .unwrap();
+    assert!(
+        matches!(refused.kind(), ErrorKind::PinnedTooMuch { .. }),
+        "{refused}"
+    );
+    assert!(store.stats().unwrap().oldest_reader.unwrap().pinned_bytes > 1 << 20);
+    assert_eq!(held.count(rows).unwrap().get(), 100);
+    drop(held);
+    fill(&store, rows, 0..100).unwrap();
+}

@@ -9,7 +9,7 @@ use storage_api::{
     Writer,
 };
 
-use crate::support::{PLAIN, Place, Random, id, open_at, rows};
+use crate::support::{HINTED, PLAIN, Place, Random, id, open_at, rows};
 
 const ROWS: u32 = 3_000;
 
@@ -120,6 +120,14 @@ fn the_check_does_not_trust_the_cache() {
     flip(&file, fs::metadata(&file).unwrap().len() as usize / 2);
     let report = store.as_verify().unwrap().verify(&mut |_| {}).unwrap();
     assert!(!report.findings.is_empty());
+    // A byte behind the end changes no row and is found all the same.
+    let mut bytes = fs::read(&file).unwrap();
+    bytes.push(0);
+    fs::write(&file, bytes).unwrap();
+    let report = store.as_verify().unwrap().verify(&mut |_| {}).unwrap();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let by_size = |finding: &storage_api::Finding| finding.place.ends_with(name);
+    assert!(report.findings.iter().any(by_size), "{report:?}");
 }
 
 #[test]
@@ -226,4 +234,33 @@ fn a_log_that_is_cut_off_loses_its_last_commit_only() {
 
 fn count(store: &RocksStore) -> usize {
     rows(&store.begin_read().unwrap(), id(store, &PLAIN)).len()
+}
+
+#[test]
+fn a_flipped_bit_in_a_large_value_is_found() {
+    let place = Place::new();
+    let store = place.open();
+    let table = id(&store, &HINTED);
+    let mut random = Random(3);
+    let value: Vec<u8> = (0..4_000)
+        .flat_map(|_| random.next().to_be_bytes())
+        .collect();
+    let mut batch = WriteBatch::new();
+    batch.put(table, b"body", &value).unwrap();
+    store.apply(&batch, Durability::Durable).unwrap();
+    store.as_compact().unwrap().compact().unwrap();
+    drop(store);
+    let file = largest(&place, ".blob");
+    flip(&file, fs::metadata(&file).unwrap().len() as usize / 2);
+    let store = place.open();
+    let view = store.begin_read().unwrap();
+    let error = view.get(table, b"body").unwrap_err();
+    assert!(error.is_corruption(), "{error:?}");
+    drop(view);
+    let report = store.as_verify().unwrap().verify(&mut |_| {}).unwrap();
+    let by_engine = |finding: &storage_api::Finding| finding.place == "table hinted";
+    assert!(
+        report.findings.iter().filter(|f| by_engine(f)).count() >= 2,
+        "{report:?}"
+    );
 }

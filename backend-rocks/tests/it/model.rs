@@ -268,19 +268,33 @@ fn several_gets_in_one_call_agree_with_single_ones() {
     let mut random = Random(7);
     let mut expected = Rows::new();
     let mut batch = WriteBatch::new();
-    for _ in 0..60 {
-        let (key, value) = (random.key(), random.next().to_be_bytes().to_vec());
-        batch.put(table, &key, &value).unwrap();
-        expected.insert(key, value);
+    // Several files of many blocks each, and a memtable.
+    for file in 0..4 {
+        for _ in 0..1_500 {
+            let mut key = random.key();
+            key.extend_from_slice(&random.next().to_be_bytes()[..1]);
+            let value = random.next().to_be_bytes().repeat(12);
+            batch.put(table, &key, &value).unwrap();
+            expected.insert(key, value);
+        }
+        store.apply(&batch, Durability::Buffered).unwrap();
+        batch.clear();
+        if file < 3 {
+            store.as_compact().unwrap().compact().unwrap();
+        }
     }
-    store.apply(&batch, Durability::Buffered).unwrap();
     let view = store.begin_read().unwrap();
-    batch.clear();
     batch.delete_range(table, &KeyRange::all()).unwrap();
     store.apply(&batch, Durability::Buffered).unwrap();
-    for count in [0, 1, 3, 4, 40] {
+    let stored: Vec<&Vec<u8>> = expected.keys().collect();
+    for count in [0, 1, 3, 4, 40, 500] {
         // Unsorted with repeats, sorted with repeats, sorted without.
-        let mut keys: Vec<Vec<u8>> = (0..count).map(|_| random.key()).collect();
+        let mut keys: Vec<Vec<u8>> = (0..count)
+            .map(|at| match at % 3 {
+                0 => random.key(),
+                _ => stored[random.below(stored.len() as u64) as usize].clone(),
+            })
+            .collect();
         for pass in 0..3 {
             let asked: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
             let mut seen = vec![0; asked.len()];

@@ -2,8 +2,8 @@
 
 use backend_rocks::{RocksOptions, RocksStore};
 use storage_api::{
-    Durability, Effective, Engine, KeyRange, KvStore, OpenOptions, Reader, TableId, WriteBatch,
-    Writer,
+    Durability, Effective, Engine, KeyRange, KvStore, OpenOptions, Reader, ReaderExt, TableId,
+    WriteBatch, Writer,
 };
 
 use crate::support::{HINTED, PLAIN, Place, id, open_at, rows};
@@ -111,4 +111,64 @@ fn a_store_closes_with_its_last_view_and_opens_again() {
     let (store, report) = RocksStore::open_existing(&place.path, &OpenOptions::new()).unwrap();
     assert_eq!(report.recovered, None);
     assert_eq!(store.stats().unwrap().readers, 0);
+}
+
+#[test]
+fn large_values_in_files_of_their_own_are_rows_like_all_others() {
+    let place = Place::new();
+    let store = place.open();
+    let table = id(&store, &HINTED);
+    let value =
+        |number: u32| vec![number as u8; if number.is_multiple_of(3) { 10 } else { 30_000 }];
+    let mut batch = WriteBatch::new();
+    for number in 0..300u32 {
+        batch
+            .put(table, &number.to_be_bytes(), &value(number))
+            .unwrap();
+    }
+    store.apply(&batch, Durability::Buffered).unwrap();
+    store.as_compact().unwrap().compact().unwrap();
+    let bytes = store.table_stats(table).unwrap().bytes.unwrap().get();
+    // The values compress to little; what counts is that their files count.
+    assert!(bytes > 200 * 100, "{bytes} bytes");
+    let blobs = |place: &Place| {
+        let entries = std::fs::read_dir(place.data()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".blob")).count()
+    };
+    assert!(blobs(&place) > 0);
+    let old = store.begin_read().unwrap();
+    batch.clear();
+    let middle = KeyRange::half_open(&100u32.to_be_bytes(), &200u32.to_be_bytes());
+    batch.delete_range(table, &middle).unwrap();
+    for number in 0..50u32 {
+        batch
+            .put(table, &number.to_be_bytes(), &value(number + 1))
+            .unwrap();
+    }
+    store.apply(&batch, Durability::Buffered).unwrap();
+    store.as_compact().unwrap().compact().unwrap();
+    let check = |reader: &dyn Fn(u32) -> Option<Vec<u8>>| {
+        for number in 0..300 {
+            let expected = match number {
+                0..50 => Some(value(number + 1)),
+                100..200 => None,
+                _ => Some(value(number)),
+            };
+            assert!(reader(number) == expected, "row {number}");
+        }
+    };
+    let copy = Place::new();
+    store.as_backup().unwrap().backup(&copy.path).unwrap();
+    let then = rows(&old, table);
+    assert!((0..300u32).all(|number| then[&number.to_be_bytes()[..]] == value(number)));
+    // The view keeps the directory as the store does.
+    drop((old, store));
+    for place in [&place, &copy] {
+        let store = place.try_open(&OpenOptions::read_only()).unwrap();
+        let view = store.begin_read().unwrap();
+        check(&|number| view.get_copied(table, &number.to_be_bytes()).unwrap());
+        let all = rows(&view, table);
+        check(&|number| all.get(&number.to_be_bytes()[..]).cloned());
+    }
 }

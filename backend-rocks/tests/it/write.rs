@@ -127,8 +127,8 @@ fn a_commit_that_is_sorted_gives_what_an_unsorted_one_gives() {
         let mut random = Random(11);
         let mut expected = [Rows::new(), Rows::new()];
         let mut batch = WriteBatch::new();
-        for at in 0..2usize {
-            batch.delete_range(tables[at], &KeyRange::all()).unwrap();
+        for table in tables {
+            batch.delete_range(table, &KeyRange::all()).unwrap();
         }
         store.apply(&batch, Durability::Buffered).unwrap();
         batch.clear();

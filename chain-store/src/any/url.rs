@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use backend_kit::RawEngine;
 use storage_api::{Error, ErrorKind};
 
 /// The engines this project knows, compiled in or not.
@@ -52,6 +53,23 @@ impl EngineName {
     /// The engines of this build.
     pub fn compiled() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|engine| engine.is_compiled())
+    }
+
+    /// Version of how this build lays tables out in the engine, as the marker of a directory
+    /// records it; `None` when the engine is not compiled in.
+    #[must_use]
+    pub const fn format(self) -> Option<u32> {
+        match self {
+            Self::Mem => Some(<backend_mem::MemEngine as RawEngine>::FORMAT),
+            #[cfg(feature = "redb")]
+            Self::Redb => Some(<backend_redb::RedbEngine as RawEngine>::FORMAT),
+            #[cfg(feature = "lmdb")]
+            Self::Lmdb => Some(<backend_lmdb::LmdbEngine as RawEngine>::FORMAT),
+            #[cfg(feature = "rocks")]
+            Self::Rocks => Some(<backend_rocks::RocksEngine as RawEngine>::FORMAT),
+            #[cfg(not(all(feature = "redb", feature = "lmdb", feature = "rocks")))]
+            _ => None,
+        }
     }
 
     /// The error for an engine that this build does not have.

@@ -8,10 +8,11 @@
 //! the checks of [`Block`](super::Block).
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::iter::FusedIterator;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
@@ -31,6 +32,22 @@ const KEY_FILE: &str = "xor.dat";
 #[derive(Debug)]
 pub struct BlockFile {
     records: RecordReader,
+    bytes_read: Arc<AtomicU64>,
+}
+
+/// Counts the bytes that are taken from the file itself, below the decompressor.
+struct Counted {
+    input: Box<dyn Read + Send>,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.input.read(buffer)?;
+        // A count for progress only, so no order with anything else is needed.
+        self.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
 }
 
 impl BlockFile {
@@ -74,8 +91,13 @@ impl BlockFile {
         })
     }
 
-    fn start(name: &Path, mut input: Box<dyn Read + Send>) -> Result<Self> {
+    fn start(name: &Path, input: Box<dyn Read + Send>) -> Result<Self> {
         let file: Arc<Path> = name.into();
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let mut input = Counted {
+            input,
+            bytes_read: Arc::clone(&bytes_read),
+        };
         let mut head = Vec::with_capacity(SNIFF_BYTES as usize);
         if let Err(source) = input.by_ref().take(SNIFF_BYTES).read_to_end(&mut head) {
             return Err(Error::Read {
@@ -100,7 +122,16 @@ impl BlockFile {
             },
         };
         let records = RecordReader::new(file, stream, origin)?;
-        Ok(Self { records })
+        Ok(Self {
+            records,
+            bytes_read,
+        })
+    }
+
+    /// Bytes taken from the file so far, before decompression; a buffer runs ahead of the records.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
     }
 
     /// The network of the file's magic; `None` for a bare block, or before the first record of a

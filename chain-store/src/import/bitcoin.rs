@@ -97,8 +97,11 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
     /// [`ImportError`]; every block before the one it names is stored.
     pub fn file(&mut self, path: &Path, go_on: &mut GoOn<'_>) -> Result<(), ImportError> {
         self.report.file = path.to_owned();
+        self.report.file_bytes_read = 0;
+        self.report.stopped = false;
         let mut file = BlockFile::open(path)?;
         while let Some(record) = file.next_record()? {
+            self.report.file_bytes_read = file.bytes_read();
             self.record(record)?;
             if go_on(&self.report).is_break() {
                 self.report.stopped = true;
@@ -236,13 +239,10 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
         block: &Block,
         place: &impl Fn() -> Box<BlockPlace>,
     ) -> Result<Vec<TxId>, ImportError> {
-        let height32 = u32::try_from(height.get())
-            .ok()
-            .filter(|height| *height <= u32::MAX / 2)
-            .ok_or_else(|| ImportError::TooHigh {
-                place: place(),
-                height,
-            })?;
+        let height32 = u32::try_from(height.get()).map_err(|_| ImportError::TooHigh {
+            place: place(),
+            height,
+        })?;
         let mut tx_ids = Vec::new();
         for transaction in block.transactions() {
             let tx_id = transaction.tx_id();

@@ -134,6 +134,9 @@ pub enum ImportError {
 pub struct ImportReport {
     /// The file that is being read.
     pub file: PathBuf,
+    /// Bytes read of that file as it lies on disk, compressed or not, for progress against its
+    /// length.
+    pub file_bytes_read: u64,
     /// Blocks stored.
     pub blocks: u64,
     /// Blocks that were stored before and passed over.

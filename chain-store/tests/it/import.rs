@@ -119,6 +119,7 @@ fn the_first_blocks_of_bitcoin_are_the_same_on_every_engine() {
             import
                 .file(&file, &mut |_| ControlFlow::Continue(()))
                 .unwrap();
+            assert!(!import.report().stopped);
             assert_eq!(
                 (import.report().blocks, import.report().known_blocks),
                 (255, 100)

@@ -30,7 +30,13 @@ macro_rules! chosen {
     };
 }
 
-chosen!(Mem Redb Lmdb Rocks);
+chosen!(Mem);
+#[cfg(feature = "redb")]
+chosen!(Redb);
+#[cfg(feature = "lmdb")]
+chosen!(Lmdb);
+#[cfg(feature = "rocks")]
+chosen!(Rocks);
 
 /// A place for a store of one engine.
 struct Place {

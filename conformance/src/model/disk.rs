@@ -1,6 +1,7 @@
 //! A made-up disk: what a store leaves behind when it is closed, and who holds it.
 //!
-//! Invariants: one writer or many readers; tables keep their number for ever; a refused opening changes nothing.
+//! Invariants: one writer or many readers; tables keep their number for ever; a refused opening
+//! changes nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,7 +66,10 @@ impl ModelDisk {
     /// An empty place.
     #[must_use]
     pub fn new(medium: Medium) -> Self {
-        Self { medium, state: Mutex::default() }
+        Self {
+            medium,
+            state: Mutex::default(),
+        }
     }
 
     pub(super) fn medium(&self) -> Medium {
@@ -114,7 +118,10 @@ impl DiskState {
         report.created = !self.exists;
         let (mut tables, mut next) = (self.tables.clone(), self.next_table.max(1));
         for def in schema.tables() {
-            match tables.iter_mut().find(|table| table.def.name() == def.name()) {
+            match tables
+                .iter_mut()
+                .find(|table| table.def.name() == def.name())
+            {
                 Some(known) => {
                     let (old, new) = (&known.def, def);
                     if old.checksum() != new.checksum() || old.key_limit() != new.key_limit() {
@@ -127,14 +134,22 @@ impl DiskState {
                     let id = TableId::new(next);
                     next += 1;
                     report.tables_added.push(id);
-                    tables.push(TableInfo { id, def: def.clone() });
+                    tables.push(TableInfo {
+                        id,
+                        def: def.clone(),
+                    });
                 }
             }
         }
         if tables.len() > TABLES_MAX {
-            return Err(ErrorKind::TooManyTables { asked: tables.len(), max: TABLES_MAX }.into());
+            return Err(ErrorKind::TooManyTables {
+                asked: tables.len(),
+                max: TABLES_MAX,
+            }
+            .into());
         }
-        let named = |table: &&TableInfo| schema.tables().iter().any(|d| d.name() == table.def.name());
+        let named =
+            |table: &&TableInfo| schema.tables().iter().any(|d| d.name() == table.def.name());
         let unnamed = tables.iter().filter(|table| !named(table));
         report.tables_unnamed = unnamed.map(|table| table.id).collect();
         let catalogue = Catalogue::new(tables.clone())?;
@@ -148,7 +163,11 @@ impl DiskState {
             }
             Access::ReadOnly => self.readers += 1,
         }
-        Ok(Mounted { catalogue, snapshot: Arc::clone(&self.snapshot), report })
+        Ok(Mounted {
+            catalogue,
+            snapshot: Arc::clone(&self.snapshot),
+            report,
+        })
     }
 
     fn may_open(&self, options: &OpenOptions) -> Result<()> {
@@ -158,9 +177,14 @@ impl DiskState {
             Access::ReadOnly => self.writers > 0,
         };
         if taken {
-            return Err(ErrorKind::AlreadyOpen { path, holder_pid: Some(std::process::id()) }.into());
+            return Err(ErrorKind::AlreadyOpen {
+                path,
+                holder_pid: Some(std::process::id()),
+            }
+            .into());
         }
-        let must_exist = options.if_missing == IfMissing::Fail || options.access == Access::ReadOnly;
+        let must_exist =
+            options.if_missing == IfMissing::Fail || options.access == Access::ReadOnly;
         if !self.exists && must_exist {
             return Err(ErrorKind::NotFound { path }.into());
         }

@@ -1,4 +1,5 @@
-//! The gate for the one writer: it waits, it times out, and it refuses the thread that already holds it.
+//! The gate for the one writer: it waits, it times out, and it refuses the thread that already
+//! holds it.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -37,7 +38,10 @@ impl Gate {
                 Some(_) => {}
             }
             holder = match until {
-                None => self.freed.wait(holder).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .freed
+                    .wait(holder)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let Some(left) = until.checked_duration_since(Instant::now()) else {
                         return Ok(None);

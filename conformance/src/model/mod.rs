@@ -1,8 +1,10 @@
-//! [`ModelStore`]: the contract in its plainest form, as the reference that the suite passes on and the mutants break.
+//! [`ModelStore`]: the contract in its plainest form, as the reference that the suite passes on and
+//! the mutants break.
 //!
-//! Ordered maps behind one mutex, copied on write, a gate for the one writer, a made-up disk that outlives the handle.
-//! Invariants: obviously right before fast; every limit it declares is small enough to be reached by a case; nothing here
-//! is used by a program. Cost: a commit copies each table it touches.
+//! Ordered maps behind one mutex, copied on write, a gate for the one writer, a made-up disk that
+//! outlives the handle. Invariants: obviously right before fast; every limit it declares is small
+//! enough to be reached by a case; nothing here is used by a program. Cost: a commit copies each
+//! table it touches.
 
 mod disk;
 mod gate;

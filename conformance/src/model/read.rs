@@ -21,13 +21,27 @@ pub struct ModelView {
 
 impl ModelView {
     pub(super) fn new(core: Arc<Core>, snapshot: Arc<Snapshot>, number: u64) -> Self {
-        Self { core, snapshot, number }
+        Self {
+            core,
+            snapshot,
+            number,
+        }
+    }
+
+    pub(crate) fn check_age(&self) -> Result<()> {
+        self.core.check_age(self.number)
     }
 
     fn table(&self, table: TableId, operation: &'static str) -> Result<&TableRows> {
-        self.core.table_def(table).map_err(|error| error.with_operation(operation))?;
-        self.core.check_age(self.number, self.snapshot.seq)?;
-        Ok(self.snapshot.tables.get(&table).map_or(&self.core.no_rows, |rows| &**rows))
+        self.core
+            .table_def(table)
+            .map_err(|error| error.with_operation(operation))?;
+        self.check_age()?;
+        Ok(self
+            .snapshot
+            .tables
+            .get(&table)
+            .map_or(&self.core.no_rows, |rows| &**rows))
     }
 }
 
@@ -46,7 +60,9 @@ impl Reader for ModelView {
     }
 
     fn cursor(&self, table: TableId, range: KeyRange) -> Result<ModelTableCursor<'_>> {
-        Ok(ModelTableCursor::new(self.table(table, "cursor")?, range))
+        let mut cursor = ModelTableCursor::new(self.table(table, "cursor")?, range);
+        cursor.view = Some(self);
+        Ok(cursor)
     }
 
     fn count(&self, table: TableId) -> Result<Count> {
@@ -66,6 +82,8 @@ pub struct ModelTableCursor<'a> {
     rows: &'a TableRows,
     range: KeyRange,
     place: Place<'a>,
+    /// The view that grows old under the cursor; none in a transaction.
+    view: Option<&'a ModelView>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,13 +95,25 @@ enum Place<'a> {
 
 impl<'a> ModelTableCursor<'a> {
     pub(super) fn new(rows: &'a TableRows, range: KeyRange) -> Self {
-        Self { rows, range, place: Place::Before }
+        Self {
+            rows,
+            range,
+            place: Place::Before,
+            view: None,
+        }
+    }
+
+    fn check_age(&self) -> Result<()> {
+        self.view.map_or(Ok(()), ModelView::check_age)
     }
 
     fn first_of(&mut self, part: &KeyRange) -> Option<Entry<'a>> {
         let part = part.intersect(&self.range);
         let end = part.end().map_or(Bound::Unbounded, Bound::Excluded);
-        let found = self.rows.range::<[u8], _>((Bound::Included(part.start()), end)).next();
+        let found = self
+            .rows
+            .range::<[u8], _>((Bound::Included(part.start()), end))
+            .next();
         self.place = found.map_or(Place::Behind, |(key, _)| Place::On(key));
         found.map(|(key, value)| Entry { key, value })
     }
@@ -91,7 +121,10 @@ impl<'a> ModelTableCursor<'a> {
     fn last_of(&mut self, part: &KeyRange) -> Option<Entry<'a>> {
         let part = part.intersect(&self.range);
         let end = part.end().map_or(Bound::Unbounded, Bound::Excluded);
-        let found = self.rows.range::<[u8], _>((Bound::Included(part.start()), end)).next_back();
+        let found = self
+            .rows
+            .range::<[u8], _>((Bound::Included(part.start()), end))
+            .next_back();
         self.place = found.map_or(Place::Before, |(key, _)| Place::On(key));
         found.map(|(key, value)| Entry { key, value })
     }
@@ -99,32 +132,36 @@ impl<'a> ModelTableCursor<'a> {
 
 impl Cursor for ModelTableCursor<'_> {
     fn first(&mut self) -> Result<Option<Entry<'_>>> {
+        self.check_age()?;
         Ok(self.first_of(&KeyRange::all()))
     }
 
     fn last(&mut self) -> Result<Option<Entry<'_>>> {
+        self.check_age()?;
         Ok(self.last_of(&KeyRange::all()))
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        self.check_age()?;
         Ok(self.first_of(&KeyRange::from_key(key)))
     }
 
     fn seek_back(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        self.check_age()?;
         Ok(self.last_of(&KeyRange::new(Bound::Unbounded, Bound::Included(key))))
     }
 
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
+        self.check_age()?;
         Ok(match self.place {
             Place::Before => self.first_of(&KeyRange::all()),
-            Place::On(key) => {
-                self.first_of(&KeyRange::new(Bound::Excluded(key), Bound::Unbounded))
-            }
+            Place::On(key) => self.first_of(&KeyRange::new(Bound::Excluded(key), Bound::Unbounded)),
             Place::Behind => None,
         })
     }
 
     fn prev(&mut self) -> Result<Option<Entry<'_>>> {
+        self.check_age()?;
         Ok(match self.place {
             Place::Before => None,
             Place::On(key) => self.last_of(&KeyRange::new(Bound::Unbounded, Bound::Excluded(key))),
@@ -135,5 +172,8 @@ impl Cursor for ModelTableCursor<'_> {
 
 /// What reading an unknown table gives.
 pub(super) fn unknown(table: TableId) -> storage_api::Error {
-    ErrorKind::UnknownTable { table: table.to_string() }.into()
+    ErrorKind::UnknownTable {
+        table: table.to_string(),
+    }
+    .into()
 }

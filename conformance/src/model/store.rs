@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use storage_api::{
-    Access, BatchOp, Capabilities, Catalogue, Commit, CommitSeq, Count, Durability, Effective,
-    Error, ErrorKind, KEY_BYTES_MAX_PORTABLE, KeyLimit, KvStore, OldestReader, OpenOptions,
-    OpenReport, Result, Schema, Sharing, StoreStats, TableDef, TableId, TableStats, WriteBatch,
+    Access, BatchOp, Capabilities, Catalogue, Commit, Count, Durability, Effective, Error,
+    ErrorKind, KEY_BYTES_MAX_PORTABLE, KeyLimit, KvStore, OldestReader, OpenOptions, OpenReport,
+    Result, Schema, Sharing, StoreStats, TableDef, TableId, TableStats, WriteBatch,
 };
 
 use super::disk::{Medium, ModelDisk, Snapshot, TABLES_MAX};
@@ -77,7 +77,8 @@ impl Core {
 
     pub(super) fn table_def(&self, table: TableId) -> Result<&TableDef> {
         let info = self.catalogue.get(table);
-        info.map(|info| &info.def).ok_or_else(|| unknown(table).with_engine(NAME))
+        info.map(|info| &info.def)
+            .ok_or_else(|| unknown(table).with_engine(NAME))
     }
 
     pub(super) fn check_key(&self, table: TableId, key: &[u8]) -> Result<()> {
@@ -91,7 +92,9 @@ impl Core {
             len if len > max => ErrorKind::KeyTooLong { len, max },
             _ => return Ok(()),
         };
-        Err(Error::new(kind).with_engine(NAME).with_table(def.name().to_owned()))
+        Err(Error::new(kind)
+            .with_engine(NAME)
+            .with_table(def.name().to_owned()))
     }
 
     pub(super) fn check_value(&self, table: TableId, value: &[u8]) -> Result<()> {
@@ -103,12 +106,16 @@ impl Core {
         Err(error.with_table(self.table_def(table)?.name().to_owned()))
     }
 
-    pub(super) fn check_age(&self, view: u64, seen: CommitSeq) -> Result<()> {
-        let Some(max) = self.options.reader_limits.age_max else { return Ok(()) };
+    pub(super) fn check_age(&self, view: u64) -> Result<()> {
+        let Some(max) = self.options.reader_limits.age_max else {
+            return Ok(());
+        };
         let state = self.state();
-        let Some(began) = state.views.get(&view) else { return Ok(()) };
+        let Some(began) = state.views.get(&view) else {
+            return Ok(());
+        };
         let age = self.options.clock.now().saturating_sub(began.at);
-        if age > max && state.current.seq > seen {
+        if age > max {
             return Err(Error::new(ErrorKind::ReaderTooOld { age, max }).with_engine(NAME));
         }
         Ok(())
@@ -135,7 +142,11 @@ impl Core {
         match (self.options.reader_limits.pinned_bytes_max, oldest) {
             (Some(max_bytes), Some(oldest)) if oldest.pinned_bytes > max_bytes => {
                 let pinned_bytes = oldest.pinned_bytes;
-                Err(ErrorKind::PinnedTooMuch { pinned_bytes, max_bytes }.into())
+                Err(ErrorKind::PinnedTooMuch {
+                    pinned_bytes,
+                    max_bytes,
+                }
+                .into())
             }
             _ => Ok(()),
         }
@@ -150,17 +161,30 @@ impl Core {
     pub(super) fn publish(&self, tables: Tables, asked: Durability) -> Commit {
         let mut state = self.state();
         let bytes = |rows: &Arc<TableRows>| -> u64 {
-            rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+            rows.iter()
+                .map(|(key, value)| (key.len() + value.len()) as u64)
+                .sum()
         };
         let touched = tables.iter().filter(|(table, rows)| {
-            state.current.tables.get(table).is_none_or(|old| !Arc::ptr_eq(old, rows))
+            state
+                .current
+                .tables
+                .get(table)
+                .is_none_or(|old| !Arc::ptr_eq(old, rows))
         });
         let written: u64 = touched.map(|(_, rows)| 1 + bytes(rows)).sum();
         let seq = state.current.seq.next();
         let written_bytes = state.current.written_bytes + written;
-        state.current = Arc::new(Snapshot { seq, tables, written_bytes });
+        state.current = Arc::new(Snapshot {
+            seq,
+            tables,
+            written_bytes,
+        });
         self.disk.keep(&state.current);
-        Commit { seq: Some(seq), effective: self.capabilities.effective(asked) }
+        Commit {
+            seq: Some(seq),
+            effective: self.capabilities.effective(asked),
+        }
     }
 }
 
@@ -183,8 +207,11 @@ impl ModelStore {
         let begun = Instant::now();
         let named = |error: Error| error.with_engine(NAME).with_operation("open");
         let mut mounted = disk.mount(schema, options).map_err(named)?;
-        let state =
-            State { current: mounted.snapshot, views: BTreeMap::new(), next_view: 0 };
+        let state = State {
+            current: mounted.snapshot,
+            views: BTreeMap::new(),
+            next_view: 0,
+        };
         let core = Core {
             disk: Arc::clone(disk),
             options: options.clone(),
@@ -195,7 +222,12 @@ impl ModelStore {
             no_rows: TableRows::new(),
         };
         mounted.report.took = begun.elapsed();
-        Ok((Self { core: Arc::new(core) }, mounted.report))
+        Ok((
+            Self {
+                core: Arc::new(core),
+            },
+            mounted.report,
+        ))
     }
 
     fn views(&self, count: usize) -> Result<Vec<ModelView>> {
@@ -205,7 +237,10 @@ impl ModelStore {
             return Err(error.with_engine(NAME).with_operation("begin_read"));
         }
         let (at, snapshot) = (self.core.options.clock.now(), Arc::clone(&state.current));
-        let began = Began { at, written_bytes: snapshot.written_bytes };
+        let began = Began {
+            at,
+            written_bytes: snapshot.written_bytes,
+        };
         let mut views = Vec::with_capacity(count);
         for _ in 0..count {
             let number = state.next_view;
@@ -235,7 +270,9 @@ impl ModelStore {
 
     fn enter(&self, wait: Option<Duration>) -> Result<Option<ModelTxn<'_>>> {
         let named = |error: Error| error.with_engine(NAME).with_operation("begin_write");
-        let Some(pass) = self.core.enter(wait).map_err(named)? else { return Ok(None) };
+        let Some(pass) = self.core.enter(wait).map_err(named)? else {
+            return Ok(None);
+        };
         let tables = self.core.state().current.tables.clone();
         Ok(Some(ModelTxn::new(&self.core, pass, tables)))
     }
@@ -288,10 +325,18 @@ impl KvStore for ModelStore {
     }
 
     fn table_stats(&self, table: TableId) -> Result<TableStats> {
-        self.core.table_def(table).map_err(|error| error.with_operation("table_stats"))?;
+        self.core
+            .table_def(table)
+            .map_err(|error| error.with_operation("table_stats"))?;
         let snapshot = Arc::clone(&self.core.state().current);
-        let rows = snapshot.tables.get(&table).map_or(&self.core.no_rows, |rows| &**rows);
-        let bytes: usize = rows.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let rows = snapshot
+            .tables
+            .get(&table)
+            .map_or(&self.core.no_rows, |rows| &**rows);
+        let bytes: usize = rows
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
         Ok(TableStats {
             rows: Count::Exact(rows.len() as u64),
             bytes: Some(Count::Exact(bytes as u64)),

@@ -1,4 +1,5 @@
-//! The model's write transaction: a copy-on-write set of tables, and a stack of such sets for savepoints.
+//! The model's write transaction: a copy-on-write set of tables, and a stack of such sets for
+//! savepoints.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -30,12 +31,23 @@ pub struct ModelTxn<'s> {
 
 impl<'s> ModelTxn<'s> {
     pub(super) fn new(core: &'s Core, pass: Pass<'s>, tables: Tables) -> Self {
-        Self { core, _pass: pass, tables, savepoints: Vec::new(), _thread: PhantomData }
+        Self {
+            core,
+            _pass: pass,
+            tables,
+            savepoints: Vec::new(),
+            _thread: PhantomData,
+        }
     }
 
     fn table(&self, table: TableId, operation: &'static str) -> Result<&TableRows> {
-        self.core.table_def(table).map_err(|error| error.with_operation(operation))?;
-        Ok(self.tables.get(&table).map_or(&self.core.no_rows, |rows| &**rows))
+        self.core
+            .table_def(table)
+            .map_err(|error| error.with_operation(operation))?;
+        Ok(self
+            .tables
+            .get(&table)
+            .map_or(&self.core.no_rows, |rows| &**rows))
     }
 
     fn change(&mut self, table: TableId) -> &mut TableRows {
@@ -85,7 +97,9 @@ impl Writer for ModelTxn<'_> {
     }
 
     fn delete(&mut self, table: TableId, key: &[u8]) -> Result<()> {
-        self.core.check_key(table, key).map_err(|error| error.with_operation("delete"))?;
+        self.core
+            .check_key(table, key)
+            .map_err(|error| error.with_operation("delete"))?;
         self.change(table).remove(key);
         Ok(())
     }
@@ -101,7 +115,9 @@ impl WriteTxn for ModelTxn<'_> {
     fn savepoint(&mut self) -> Result<Savepoint> {
         let depth = self.savepoints.len();
         self.savepoints.push(self.tables.clone());
-        Ok(Savepoint::at_depth(u32::try_from(depth).unwrap_or(u32::MAX)))
+        Ok(Savepoint::at_depth(
+            u32::try_from(depth).unwrap_or(u32::MAX),
+        ))
     }
 
     fn rollback_to(&mut self, savepoint: Savepoint) -> Result<()> {

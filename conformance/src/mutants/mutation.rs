@@ -1,7 +1,7 @@
 //! The list of ways in which a store is broken on purpose.
 //!
-//! Each is a mistake that engines, wrappers and memory stores have made or easily make. Invariant: one mutation, one
-//! mistake; the store is right in everything else.
+//! Each is a mistake that engines, wrappers and memory stores have made or easily make. Invariant:
+//! one mutation, one mistake; the store is right in everything else.
 
 macro_rules! mutations {
     ($($(#[doc = $what:literal])+ $name:ident,)*) => {
@@ -22,7 +22,7 @@ macro_rules! mutations {
             pub const fn what(self) -> &'static str {
                 match self {
                     Self::Nothing => "No mistake.",
-                    $(Self::$name => concat!($($what),+),)*
+                    $(Self::$name => concat!($($what),+).trim_ascii(),)*
                 }
             }
         }
@@ -96,11 +96,11 @@ mutations! {
     AppendHintDropsKeys,
     /// Reads of table b come from table c.
     TablesSwapped,
-    /// get_with calls its sink twice.
+    /// A get with a sink calls it twice.
     GetWithCallsTwice,
-    /// multi_get answers in sorted order instead of place by place.
+    /// A get of many keys answers in sorted order instead of place by place.
     MultiGetSorts,
-    /// multi_get answers a key that is asked twice once only.
+    /// A get of many keys answers a key that is asked twice once only.
     MultiGetSkipsDuplicates,
     /// The count grows with every overwrite.
     CountGrowsOnOverwrite,
@@ -119,7 +119,7 @@ mutations! {
     /// Views begun together are begun one after the other.
     ViewsBegunOneByOne,
     /// A view is refused while a transaction is open.
-    ReadersWaitForWriter,
+    ReadersRefusedBesideWriter,
     /// The statistics forget live views.
     LiveViewsForgotten,
     /// A dropped view keeps its place among the readers.
@@ -128,7 +128,7 @@ mutations! {
     TxnScanMissesOwnWrites,
     /// get in a transaction misses its own writes.
     TxnGetMissesOwnWrites,
-    /// multi_get in a transaction misses its own writes.
+    /// A get of many keys in a transaction misses its own writes.
     TxnMultiGetMissesOwnWrites,
     /// The count in a transaction misses its own writes.
     TxnCountMissesOwnWrites,
@@ -206,6 +206,8 @@ mutations! {
     MissingStoreMade,
     /// An old view is never told.
     OldViewNotTold,
+    /// A cursor of an old view goes on.
+    CursorForgetsAge,
     /// A young view is told that it is old.
     YoungViewTold,
     /// Views that pin too much are ignored.

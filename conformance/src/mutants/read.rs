@@ -44,7 +44,9 @@ impl Drop for MutantView {
 
 impl MutantView {
     fn inner(&self) -> Result<&ModelView> {
-        self.inner.as_ref().ok_or_else(|| Error::invalid("the view was dropped"))
+        self.inner
+            .as_ref()
+            .ok_or_else(|| Error::invalid("the view was dropped"))
     }
 
     /// Reads from this view, or from the last commit where the mistake says so.
@@ -58,7 +60,7 @@ impl MutantView {
 
 impl Reader for MutantView {
     type Value<'a> = MutantValue;
-    type Cursor<'a> = MutantCursor;
+    type Cursor<'a> = MutantCursor<'a>;
 
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<MutantValue>> {
         if let Some(value) = self.shared.uncommitted(table, key) {
@@ -68,9 +70,11 @@ impl Reader for MutantView {
         self.read(Mutation::ViewGetsLaterCommits, get)
     }
 
-    fn cursor(&self, table: TableId, range: KeyRange) -> Result<MutantCursor> {
-        let make = |reader: &dyn ReadProbe| MutantCursor::new(&self.shared, reader, table, range);
-        self.read(Mutation::ViewScansLaterCommits, make)
+    fn cursor(&self, table: TableId, range: KeyRange) -> Result<MutantCursor<'_>> {
+        let make = |reader: &dyn ReadProbe| MutantCursor::new(&self.shared, reader, table, &range);
+        let mut cursor = self.read(Mutation::ViewScansLaterCommits, make)?;
+        cursor.view = self.inner.as_ref();
+        Ok(cursor)
     }
 
     fn count(&self, table: TableId) -> Result<Count> {
@@ -116,7 +120,11 @@ impl ReadTxn for MutantView {
 /// The table that is read instead.
 fn table_read(shared: &Shared, table: TableId) -> TableId {
     let by_name = |name: &str| shared.store.catalogue().id(name).ok();
-    match (shared.is(Mutation::TablesSwapped), by_name("b"), by_name("c")) {
+    match (
+        shared.is(Mutation::TablesSwapped),
+        by_name("b"),
+        by_name("c"),
+    ) {
         (true, Some(b), Some(c)) if table == b => c,
         _ => table,
     }
@@ -139,7 +147,11 @@ pub(super) fn get(
         return Err(ErrorKind::EmptyKey.into());
     }
     if shared.is(Mutation::LongKeyReadFails) && key.len() > 511 {
-        return Err(ErrorKind::KeyTooLong { len: key.len(), max: 511 }.into());
+        return Err(ErrorKind::KeyTooLong {
+            len: key.len(),
+            max: 511,
+        }
+        .into());
     }
     let key = shared.key_kept(key);
     let mut value = reader.get(table_read(shared, table), &key)?;
@@ -182,13 +194,15 @@ pub(super) fn multi_get<R: Reader>(
 
 /// A cursor over copied rows, as the contract words it, with a mistake.
 #[derive(Debug)]
-pub(crate) struct MutantCursor {
+pub(crate) struct MutantCursor<'a> {
     rows: Vec<Row>,
     start: Vec<u8>,
     /// As in [`crate::ops::ModelCursor`].
     place: usize,
     is_fresh: bool,
     mutation: Mutation,
+    /// The view that grows old under the cursor; none in a transaction.
+    view: Option<&'a ModelView>,
 }
 
 /// The range that is read instead.
@@ -201,7 +215,9 @@ fn range_read(mutation: Mutation, range: KeyRange) -> KeyRange {
             KeyRange::new(Bound::Included(range.start()), Bound::Included(end))
         }
         (Mutation::RangeExcludesStart, _) if !range.start().is_empty() => {
-            let end = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
+            let end = end
+                .as_ref()
+                .map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
             KeyRange::new(Bound::Excluded(range.start()), end)
         }
         (Mutation::PrefixOfFfEndsEarly, None) if ff_only => {
@@ -211,12 +227,12 @@ fn range_read(mutation: Mutation, range: KeyRange) -> KeyRange {
     }
 }
 
-impl MutantCursor {
+impl MutantCursor<'_> {
     pub(super) fn new(
         shared: &Shared,
         reader: &dyn ReadProbe,
         table: TableId,
-        range: KeyRange,
+        range: &KeyRange,
     ) -> Result<Self> {
         let mutation = shared.mutation;
         let mut rows = if mutation == Mutation::UnknownTableEmpty && is_unknown(shared, table) {
@@ -228,19 +244,31 @@ impl MutantCursor {
         match mutation {
             Mutation::LengthFirstOrder => rows.sort_by_key(|(key, _)| (key.len(), key.clone())),
             Mutation::SignedOrder => rows.sort_by_key(|(key, _)| {
-                key.iter().map(|byte| byte.cast_signed()).collect::<Vec<i8>>()
+                key.iter()
+                    .map(|byte| byte.cast_signed())
+                    .collect::<Vec<i8>>()
             }),
             _ => {}
         }
         let start = range.start().to_vec();
-        Ok(Self { rows, start, place: 0, is_fresh: true, mutation })
+        Ok(Self {
+            rows,
+            start,
+            place: 0,
+            is_fresh: true,
+            mutation,
+            view: None,
+        })
     }
 
-    fn stand(&mut self, place: usize) -> Option<Entry<'_>> {
+    fn stand(&mut self, place: usize) -> Result<Option<Entry<'_>>> {
+        if self.mutation != Mutation::CursorForgetsAge {
+            self.view.map_or(Ok(()), ModelView::check_age)?;
+        }
         self.is_fresh = false;
         self.place = place;
-        let (key, value) = self.rows.get(place.checked_sub(1)?)?;
-        Some(Entry { key, value })
+        let row = place.checked_sub(1).and_then(|row| self.rows.get(row));
+        Ok(row.map(|(key, value)| Entry { key, value }))
     }
 
     fn behind(&self) -> usize {
@@ -248,36 +276,42 @@ impl MutantCursor {
     }
 }
 
-impl Cursor for MutantCursor {
+impl Cursor for MutantCursor<'_> {
     fn first(&mut self) -> Result<Option<Entry<'_>>> {
-        Ok(self.stand(1))
+        self.stand(1)
     }
 
     fn last(&mut self) -> Result<Option<Entry<'_>>> {
-        Ok(self.stand(self.rows.len()))
+        self.stand(self.rows.len())
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
         let skips = self.mutation == Mutation::SeekSkipsHit;
-        let mut place =
-            1 + self.rows.partition_point(|(row, _)| row[..] < *key || (skips && row == key));
+        let mut place = 1 + self
+            .rows
+            .partition_point(|(row, _)| row[..] < *key || (skips && row == key));
         if self.mutation == Mutation::SeekBeforeRangeFails && key < &self.start[..] {
             place = self.behind();
         }
-        Ok(self.stand(place))
+        self.stand(place)
     }
 
     fn seek_back(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
         let skips = self.mutation == Mutation::SeekBackSkipsHit;
-        let place =
-            self.rows.partition_point(|(row, _)| row[..] < *key || (!skips && row == key));
-        Ok(self.stand(place))
+        let place = self
+            .rows
+            .partition_point(|(row, _)| row[..] < *key || (!skips && row == key));
+        self.stand(place)
     }
 
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
         let skips = self.mutation == Mutation::NextFromBeforeSkips;
-        let step = if skips && self.place == 0 && !self.is_fresh { 2 } else { 1 };
-        Ok(self.stand((self.place + step).min(self.behind())))
+        let step = if skips && self.place == 0 && !self.is_fresh {
+            2
+        } else {
+            1
+        };
+        self.stand((self.place + step).min(self.behind()))
     }
 
     fn prev(&mut self) -> Result<Option<Entry<'_>>> {
@@ -287,6 +321,6 @@ impl Cursor for MutantCursor {
             Mutation::ReverseSkipsFirst if self.place == 2 => 0,
             _ => self.place.saturating_sub(1),
         };
-        Ok(self.stand(place))
+        self.stand(place)
     }
 }

@@ -19,6 +19,9 @@ use super::txn::MutantTxn;
 use crate::model::{ModelDisk, ModelStore, ModelView};
 use crate::probe::ReadProbe;
 
+/// A row's table and key.
+type Place = (TableId, Vec<u8>);
+
 /// What a store, its views and its transactions share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -26,7 +29,7 @@ pub(super) struct Shared {
     pub(super) store: ModelStore,
     pub(super) commits: AtomicU64,
     pub(super) open_txns: AtomicU64,
-    uncommitted: Mutex<BTreeMap<(TableId, Vec<u8>), Vec<u8>>>,
+    uncommitted: Mutex<BTreeMap<Place, Vec<u8>>>,
     overwrites: Mutex<BTreeMap<TableId, u64>>,
     /// A view from before the last commit.
     stale: Mutex<Option<ModelView>>,
@@ -55,7 +58,9 @@ impl Shared {
     }
 
     pub(super) fn uncommitted(&self, table: TableId, key: &[u8]) -> Option<Vec<u8>> {
-        locked(&self.uncommitted).get(&(table, key.to_vec())).cloned()
+        locked(&self.uncommitted)
+            .get(&(table, key.to_vec()))
+            .cloned()
     }
 
     pub(super) fn forget_uncommitted(&self) {
@@ -67,7 +72,10 @@ impl Shared {
     }
 
     pub(super) fn overwrites(&self, table: TableId) -> u64 {
-        locked(&self.overwrites).get(&table).copied().unwrap_or_default()
+        locked(&self.overwrites)
+            .get(&table)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// What a refusal becomes: success where the mistake accepts it, else the error.
@@ -84,7 +92,8 @@ impl Shared {
         match self.mutation {
             Mutation::ErrorWithoutPlace => Err(Error::new(error.kind().clone())),
             Mutation::ErrorPrintsKey => {
-                Err(Error::new(error.kind().clone()).with_table(format!("{key:?}")))
+                let printed = Error::new(error.kind().clone()).with_table(format!("{key:?}"));
+                Err(printed.with_engine("model").with_operation("put"))
             }
             _ => Err(error),
         }
@@ -200,7 +209,7 @@ impl MutantStore {
             match mutation {
                 Mutation::ReopenLosesARow => lose_a_row(&store)?,
                 Mutation::ReopenRenumbers => catalogue = swapped(&catalogue)?,
-                Mutation::UnnamedTablesEmptied => {
+                Mutation::UnnamedTablesEmptied if !report.tables_unnamed.is_empty() => {
                     let mut txn = store.begin_write()?;
                     for table in &report.tables_unnamed {
                         txn.delete_range(*table, &KeyRange::all())?;
@@ -227,7 +236,15 @@ impl MutantStore {
             overwrites: Mutex::default(),
             stale: Mutex::default(),
         });
-        Ok((Self { shared, catalogue, capabilities, access: options.access }, report))
+        Ok((
+            Self {
+                shared,
+                catalogue,
+                capabilities,
+                access: options.access,
+            },
+            report,
+        ))
     }
 
     fn is(&self, mutation: Mutation) -> bool {
@@ -235,7 +252,10 @@ impl MutantStore {
     }
 
     fn view_of(&self, inner: ModelView) -> MutantView {
-        MutantView { inner: Some(inner), shared: Arc::clone(&self.shared) }
+        MutantView {
+            inner: Some(inner),
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// The operations of a batch as the mistake has them.
@@ -307,7 +327,11 @@ impl MutantStore {
                 refused.or_else(|error| {
                     let cuts = self.is(Mutation::LongKeyCut)
                         && matches!(error.kind(), ErrorKind::KeyTooLong { .. });
-                    if cuts { Ok(()) } else { self.shared.accepted_or(error, key) }
+                    if cuts {
+                        Ok(())
+                    } else {
+                        self.shared.accepted_or(error, key)
+                    }
                 })
             });
         }
@@ -332,10 +356,14 @@ impl KvStore for MutantStore {
     }
 
     fn begin_read(&self) -> Result<MutantView> {
-        if self.is(Mutation::ReadersWaitForWriter)
+        if self.is(Mutation::ReadersRefusedBesideWriter)
             && self.shared.open_txns.load(Ordering::SeqCst) > 0
         {
-            return Err(ErrorKind::Busy { readers: 0, oldest_reader: Duration::ZERO }.into());
+            return Err(ErrorKind::Busy {
+                readers: 0,
+                oldest_reader: Duration::ZERO,
+            }
+            .into());
         }
         let stale = locked(&self.shared.stale).take();
         match stale {
@@ -357,7 +385,10 @@ impl KvStore for MutantStore {
     }
 
     fn begin_write(&self) -> Result<MutantTxn<'_>> {
-        Ok(MutantTxn::new(self.shared.store.begin_write()?, &self.shared))
+        Ok(MutantTxn::new(
+            self.shared.store.begin_write()?,
+            &self.shared,
+        ))
     }
 
     fn try_begin_write(&self, wait: Duration) -> Result<Option<MutantTxn<'_>>> {
@@ -382,7 +413,9 @@ impl KvStore for MutantStore {
         let ops = self.ops_applied(batch);
         match self.check(&ops) {
             Err(error) if self.is(Mutation::BadBatchHalfApplied) => {
-                let good = ops.iter().take_while(|op| self.check(std::slice::from_ref(op)).is_ok());
+                let good = ops
+                    .iter()
+                    .take_while(|op| self.check(std::slice::from_ref(op)).is_ok());
                 self.apply_ops(&good.copied().collect::<Vec<_>>(), durability)?;
                 return Err(error);
             }

@@ -1,4 +1,5 @@
-//! Writing through a mutant: every operation goes to the model, with at most one mistake on the way.
+//! Writing through a mutant: every operation goes to the model, with at most one mistake on the
+//! way.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -64,7 +65,11 @@ impl<'s> MutantTxn<'s> {
     /// Passes an operation's outcome on, with what the mistake makes of a refusal.
     fn checked(&self, outcome: Result<()>, key: &[u8]) -> Result<()> {
         let Err(error) = outcome else {
-            return if self.is_failed.get() { Err(ErrorKind::TxnFailed.into()) } else { Ok(()) };
+            return if self.is_failed.get() {
+                Err(ErrorKind::TxnFailed.into())
+            } else {
+                Ok(())
+            };
         };
         if self.shared.is(Mutation::RefusalEndsTxn) {
             self.is_failed.set(true);
@@ -83,7 +88,8 @@ impl<'s> MutantTxn<'s> {
             _ => value,
         };
         let old = ReadProbe::get(self.inner()?, table, &key)?;
-        let covered = |(of, range, _): &&(TableId, KeyRange, Row)| *of == table && range.contains(&key);
+        let covered =
+            |(of, range, _): &&(TableId, KeyRange, Row)| *of == table && range.contains(&key);
         let resurrected = self.deleted.iter().find(covered).cloned();
         match shared.mutation {
             Mutation::EmptyPutIgnored if old.is_some() && value.is_empty() => return Ok(()),
@@ -103,9 +109,12 @@ impl<'s> MutantTxn<'s> {
     }
 
     fn is_late(&self, table: TableId, key: &[u8]) -> Result<bool> {
-        let hinted = self.shared.store.catalogue().get(table).is_some_and(|table| {
-            table.def.hints().access == storage_api::AccessHint::AppendOnly
-        });
+        let hinted = self
+            .shared
+            .store
+            .catalogue()
+            .get(table)
+            .is_some_and(|table| table.def.hints().access == storage_api::AccessHint::AppendOnly);
         let later = KeyRange::from_key(key);
         Ok(hinted && !ReadProbe::rows(self.inner()?, table, later)?.is_empty())
     }
@@ -158,9 +167,10 @@ impl<'s> MutantTxn<'s> {
         let mut inner = self.inner.take().ok_or_else(gone)?;
         self.shared.open_txns.fetch_sub(1, Ordering::SeqCst);
         self.shared.forget_uncommitted();
-        if let (true, Some(table)) =
-            (self.shared.is(Mutation::CommitForgetsATable), self.last_touched)
-        {
+        if let (true, Some(table)) = (
+            self.shared.is(Mutation::CommitForgetsATable),
+            self.last_touched,
+        ) {
             let view = self.shared.store.begin_read()?;
             inner.delete_range(table, &KeyRange::all())?;
             for (key, value) in ReadProbe::rows(&view, table, KeyRange::all())? {
@@ -189,7 +199,7 @@ impl Reader for MutantTxn<'_> {
     where
         Self: 'a;
     type Cursor<'a>
-        = MutantCursor
+        = MutantCursor<'a>
     where
         Self: 'a;
 
@@ -198,8 +208,8 @@ impl Reader for MutantTxn<'_> {
         self.read(Mutation::TxnGetMissesOwnWrites, get)
     }
 
-    fn cursor(&self, table: TableId, range: KeyRange) -> Result<MutantCursor> {
-        let make = |reader: &dyn ReadProbe| MutantCursor::new(self.shared, reader, table, range);
+    fn cursor(&self, table: TableId, range: KeyRange) -> Result<MutantCursor<'_>> {
+        let make = |reader: &dyn ReadProbe| MutantCursor::new(self.shared, reader, table, &range);
         self.read(Mutation::TxnScanMissesOwnWrites, make)
     }
 
@@ -254,15 +264,22 @@ impl WriteTxn for MutantTxn<'_> {
             _ => savepoint,
         };
         let ignored = mutation == Mutation::RollbackIgnored;
-        let rolled = if ignored { Ok(()) } else { self.inner_mut()?.rollback_to(to) };
+        let rolled = if ignored {
+            Ok(())
+        } else {
+            self.inner_mut()?.rollback_to(to)
+        };
         match rolled {
             Err(_) if mutation == Mutation::BadMarkAccepted => return Ok(()),
             Err(error) => return Err(error),
             Ok(()) => {}
         }
         let kept = 1 + savepoint.depth() as usize;
-        let undone: Vec<_> =
-            self.range_deletes.drain(kept.min(self.range_deletes.len())..).flatten().collect();
+        let undone: Vec<_> = self
+            .range_deletes
+            .drain(kept.min(self.range_deletes.len())..)
+            .flatten()
+            .collect();
         self.range_deletes.push(Vec::new());
         self.deleted.clear();
         if mutation == Mutation::RollbackKeepsRangeDeletes {
@@ -298,7 +315,9 @@ impl WriteTxn for MutantTxn<'_> {
             return inner.abort().map(|()| Commit { seq, effective });
         }
         self.shared.before_commit()?;
-        inner.commit(durability).map(|commit| self.shared.reported(commit))
+        inner
+            .commit(durability)
+            .map(|commit| self.shared.reported(commit))
     }
 
     fn abort(mut self) -> Result<()> {

@@ -1,16 +1,27 @@
-//! Every mutant is caught, and the wrapper that makes them passes everything when it makes no mistake.
+//! Every mutant is caught, and the wrapper that makes them passes everything when it makes no
+//! mistake.
 
 use conformance::Medium;
-use conformance::mutants::{Catch, Mutation, catches_as_markdown, hunt, run_unmutated};
+use conformance::mutants::{Mutation, catches_as_markdown, hunt_all, run_unmutated};
 
 #[test]
 fn every_mutant_is_caught() {
-    let catches: Vec<Catch> = Mutation::ALL.iter().map(|mutation| hunt(*mutation)).collect();
+    let catches = hunt_all();
     println!("{}", catches_as_markdown(&catches));
-    assert!(catches.len() >= 25, "{} mutants are too few to prove anything", catches.len());
-    let survivors: Vec<Mutation> =
-        catches.iter().filter(|catch| catch.caught_by.is_none()).map(|c| c.mutation).collect();
-    assert!(survivors.is_empty(), "these mutants survived every case: {survivors:?}");
+    assert!(
+        catches.len() >= 25,
+        "{} mutants are too few to prove anything",
+        catches.len()
+    );
+    let survivors: Vec<Mutation> = catches
+        .iter()
+        .filter(|catch| catch.caught_by.is_none())
+        .map(|c| c.mutation)
+        .collect();
+    assert!(
+        survivors.is_empty(),
+        "these mutants survived every case: {survivors:?}"
+    );
 }
 
 #[test]

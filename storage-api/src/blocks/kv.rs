@@ -135,7 +135,19 @@ impl KvBlocks {
         totals: &mut BlockTotals,
     ) -> Result<()> {
         let info = self.entry(txn, height)?;
-        for (position, tx_id) in (0u32..).zip(self.tx_ids_of(txn, height)?) {
+        let tx_ids = self.tx_ids_of(txn, height)?;
+        if tx_ids.len() as u64 != u64::from(info.tx_count) {
+            // Places whose ids are lost would stay behind, and answer for a block that is gone.
+            return Err(Error::corruption(
+                "table blocks.tx-ids",
+                format!(
+                    "{} ids at height {height}, {} in the index",
+                    tx_ids.len(),
+                    info.tx_count
+                ),
+            ));
+        }
+        for (position, tx_id) in (0u32..).zip(tx_ids) {
             txn.delete(
                 self.txs,
                 &layout::tx_key(&tx_id, TxPlace { height, position }),
@@ -231,9 +243,12 @@ impl BlockStore for KvBlocks {
         };
         let mut state = state.unwrap_or(empty);
         state.tip = height;
-        state.totals.blocks += 1;
-        state.totals.transactions += u64::from(tx_count);
-        state.totals.body_bytes += body_bytes;
+        let too_large =
+            || Error::corruption("table blocks.state", "totals are larger than 2^64 - 1");
+        let more = |total: u64, part: u64| total.checked_add(part).ok_or_else(too_large);
+        state.totals.blocks = more(state.totals.blocks, 1)?;
+        state.totals.transactions = more(state.totals.transactions, u64::from(tx_count))?;
+        state.totals.body_bytes = more(state.totals.body_bytes, body_bytes)?;
         self.set_state(txn, Some(&state))?;
         Ok(BlockRef { height, hash })
     }
@@ -343,10 +358,10 @@ impl BlockStore for KvBlocks {
             };
         };
         let mut state = self.stored_state(txn, tip)?;
-        for height in tip.get() + 1..=state.tip.get() {
-            self.forget(txn, Height::new(height), &mut state.totals)?;
-        }
         if tip < state.tip {
+            for height in tip.next().get()..=state.tip.get() {
+                self.forget(txn, Height::new(height), &mut state.totals)?;
+            }
             self.remove_rows(txn, &KeyRange::from_key(&layout::height_key(tip.next())))?;
         }
         state.tip = tip;

@@ -37,19 +37,35 @@ pub trait Writer {
 
 /// A mark inside one write transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Savepoint(u32);
+pub struct Savepoint {
+    depth: u32,
+    serial: u64,
+}
 
 impl Savepoint {
     /// The mark of this depth, counted from 0; for implementers of stores.
     #[must_use]
     pub const fn at_depth(depth: u32) -> Self {
-        Self(depth)
+        Self { depth, serial: 0 }
+    }
+
+    /// The same mark with a number that its store gives once, so that a mark that is gone and one
+    /// of another transaction are told from the mark that has their depth now; for implementers.
+    #[must_use]
+    pub const fn with_serial(self, serial: u64) -> Self {
+        Self { serial, ..self }
+    }
+
+    /// Its number, 0 where the store gives none.
+    #[must_use]
+    pub const fn serial(self) -> u64 {
+        self.serial
     }
 
     /// Its depth.
     #[must_use]
     pub const fn depth(self) -> u32 {
-        self.0
+        self.depth
     }
 }
 

@@ -1,0 +1,276 @@
+//! `chainstore import`: blocks of other programs' files into a store.
+//!
+//! Invariants: one block is one commit, so an interrupted import loses nothing and the same command
+//! goes on behind what is stored; everything before a damaged record stays; a file that is not there
+//! is noticed before a store is made.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use chain_store::{
+    AnyStore, BitcoinImport, Coverage, ImportError, ImportReport, Opener, StoreUrl, read_marker,
+};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use storage_api::blocks::Height;
+use storage_api::{ChecksumSetting, Durability, KvStore};
+
+use super::stat::Stat;
+use crate::args::StoreArg;
+use crate::exit::{Exit, Stop};
+use crate::interrupt;
+use crate::output::{Output, facts, grouped};
+use crate::progress::{Progress, Unit, say};
+use crate::store;
+
+/// Import the block files of another program.
+///
+/// Interrupted or failed, the same command goes on behind what is stored. With `mem:` nothing is
+/// kept, and the statistics at the end are all there is.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chainstore import --store redb:./first-blocks --from bitcoin blk00000.dat
+  chainstore import --store lmdb:./node --from bitcoin blk0000*.dat.bz2 --checksum envelope
+  chainstore import --store redb:./one --from bitcoin --partial block-367891.raw.zst")]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    store: StoreArg,
+
+    /// Which program's files.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    from: Source,
+
+    /// The files, in order; plain, bzip2, gzip or zstd.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Height of the first block, where neither the chain nor the block says it.
+    #[arg(long, value_name = "HEIGHT")]
+    first_height: Option<u64>,
+
+    /// Begin in mid-chain: spent outputs that were never seen are counted and no error.
+    #[arg(long)]
+    partial: bool,
+
+    /// Whether every value carries a checksum of ours; a store keeps what it was made with
+    /// [default: none].
+    #[arg(long, value_enum, value_name = "SETTING")]
+    checksum: Option<Checksum>,
+
+    /// What each commit must survive; `buffered` is faster, and made durable at the end.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = CommitLevel::Durable)]
+    durability: CommitLevel,
+
+    /// Also compute the digest of all content at the end; reads everything.
+    #[arg(long)]
+    digest: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Source {
+    /// blk*.dat files of Bitcoin Core, or one bare block a file.
+    Bitcoin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Checksum {
+    /// The engine's own checks only.
+    None,
+    /// Four bytes a value, checked on every read.
+    Envelope,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CommitLevel {
+    /// Power loss.
+    Durable,
+    /// The end of the process; power loss may take the last commits.
+    Buffered,
+}
+
+impl From<CommitLevel> for Durability {
+    fn from(level: CommitLevel) -> Self {
+        match level {
+            CommitLevel::Durable => Self::Durable,
+            CommitLevel::Buffered => Self::Buffered,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Imported {
+    import: Summary,
+    stat: Stat,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    files: usize,
+    blocks: u64,
+    known_blocks: u64,
+    transactions: u64,
+    body_bytes: u64,
+    seconds: f64,
+    interrupted: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
+    let url = &args.store.store;
+    let total = length_of(&args.files)?;
+    let opener = Opener {
+        schema: BitcoinImport::<AnyStore>::schema(checksum(args, url)?)?,
+        ..Opener::default()
+    };
+    let (opened, _) = opener.open(url)?;
+    if *url == StoreUrl::Memory {
+        say("chainstore: note: a store in memory is gone when this command ends");
+    }
+    let writing = interrupt::finish_commits();
+    let begun = Instant::now();
+    let (report, outcome) = bitcoin(args, &opened, total)?;
+    if let Err(error) = outcome {
+        let stored = report.blocks + report.known_blocks;
+        let tip = report
+            .tip
+            .map_or_else(String::new, |tip| format!(", the tip is at height {tip}"));
+        say(&format!(
+            "chainstore: {} blocks before the error are stored{tip}",
+            grouped(stored)
+        ));
+        return Err(error.into());
+    }
+    opened.sync()?;
+    drop(writing);
+    let imported = Imported {
+        import: Summary {
+            files: args.files.len(),
+            blocks: report.blocks,
+            known_blocks: report.known_blocks,
+            transactions: report.transactions,
+            body_bytes: report.body_bytes,
+            seconds: begun.elapsed().as_secs_f64(),
+            interrupted: report.stopped,
+        },
+        stat: Stat::gather(url, &opened, (args.digest && !report.stopped).into())?,
+    };
+    out.document(&imported, to_table)?;
+    if report.stopped {
+        let what = "interrupted between two commits; the same command goes on from here";
+        return Err(Stop::Interrupted(what.to_owned()).into());
+    }
+    Ok(Exit::Done)
+}
+
+/// Imports all files; what was done so far comes back beside an error.
+fn bitcoin(
+    args: &ImportArgs,
+    opened: &AnyStore,
+    total: Option<u64>,
+) -> Result<(ImportReport, Result<(), ImportError>)> {
+    let coverage = if args.partial {
+        Coverage::Partial
+    } else {
+        Coverage::Whole
+    };
+    let mut import = BitcoinImport::into(opened)?
+        .with_coverage(coverage)
+        .with_first_height(args.first_height.map(Height::new))
+        .with_durability(args.durability.into());
+    let mut progress = Progress::begin("import", Unit::Bytes, total);
+    let mut before = 0;
+    let mut outcome = Ok(());
+    for file in &args.files {
+        outcome = import.file(file, &mut |report| {
+            progress.set(before + report.file_bytes_read, || {
+                let known = report.known_blocks;
+                format!(
+                    "{} blocks, {} known",
+                    grouped(report.blocks),
+                    grouped(known)
+                )
+            });
+            if interrupt::asked() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        if outcome.is_err() || import.report().stopped {
+            break;
+        }
+        before += import.report().file_bytes_read;
+    }
+    Ok((import.report().clone(), outcome))
+}
+
+/// The setting asked for, else the one that the store has, else none.
+fn checksum(args: &ImportArgs, url: &StoreUrl) -> Result<ChecksumSetting> {
+    if let Some(asked) = args.checksum {
+        return Ok(match asked {
+            Checksum::None => ChecksumSetting::None,
+            Checksum::Envelope => ChecksumSetting::Envelope,
+        });
+    }
+    // A directory that is none of ours is refused when it is opened, with a better error.
+    let marker = store::path(url).and_then(|path| read_marker(path).ok().flatten());
+    let names: Vec<_> = BitcoinImport::<AnyStore>::schema(ChecksumSetting::None)?
+        .tables()
+        .iter()
+        .map(|table| table.name().to_owned())
+        .collect();
+    let known = marker.and_then(|marker| {
+        let mut tables = marker.tables.into_iter();
+        tables.find(|table| names.iter().any(|name| name == table.def.name()))
+    });
+    Ok(known.map_or(ChecksumSetting::None, |table| table.def.checksum()))
+}
+
+/// Bytes of all files, or nothing where one is a pipe; a file that cannot be read is an error.
+fn length_of(files: &[PathBuf]) -> Result<Option<u64>> {
+    let mut total = Some(0);
+    for file in files {
+        let about = check(file).with_context(|| format!("cannot read {}", file.display()))?;
+        total = total
+            .filter(|_| about.is_file())
+            .map(|total| total + about.len());
+    }
+    Ok(total)
+}
+
+fn check(file: &Path) -> io::Result<fs::Metadata> {
+    let about = fs::metadata(file)?;
+    // Opening a pipe and closing it again would end its writer.
+    if about.is_file() {
+        File::open(file)?;
+    }
+    Ok(about)
+}
+
+fn to_table(imported: &Imported) -> String {
+    let import = &imported.import;
+    let rate = import.blocks as f64 / import.seconds.max(0.001);
+    let done = facts([
+        (
+            "imported",
+            format!(
+                "{} blocks, {} transactions, {} bytes; {} blocks were stored before",
+                grouped(import.blocks),
+                grouped(import.transactions),
+                grouped(import.body_bytes),
+                grouped(import.known_blocks)
+            ),
+        ),
+        // Rates are shown whole.
+        (
+            "time",
+            format!("{:.2} s, {} blocks/s", import.seconds, grouped(rate as u64)),
+        ),
+    ]);
+    format!("{done}\n\n{}", imported.stat.to_table())
+}

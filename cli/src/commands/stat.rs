@@ -1,0 +1,154 @@
+//! `chainstore stat`: what a store holds.
+//!
+//! Invariant: without `--digest` no table is scanned. The JSON's fields are promised: `engine`,
+//! `format`, `blocks`, `tables`, `bitcoin` after a Bitcoin import, `content_digest` with
+//! `--digest`.
+
+use anyhow::Result;
+use chain_store::{AnyStore, ContentDigest, StoreStat, StoreUrl};
+use clap::Args;
+use serde::Serialize;
+use storage_api::KvStore;
+
+use crate::args::StoreArg;
+use crate::exit::Exit;
+use crate::output::{Column, Output, counted, facts, grouped, table};
+use crate::progress::{Progress, Unit};
+use crate::store;
+
+/// Print what a store holds: blocks, tables, sizes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chainstore stat --store ./node
+  chainstore stat --store ./node --digest --output json")]
+pub(crate) struct StatArgs {
+    #[command(flatten)]
+    store: StoreArg,
+
+    /// Also compute the digest of all content, which is the same on every engine; reads everything.
+    #[arg(long)]
+    digest: bool,
+}
+
+/// What is printed of a store.
+#[derive(Serialize)]
+pub(crate) struct Stat {
+    store: String,
+    format: u32,
+    #[serde(flatten)]
+    stat: StoreStat,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_digest: Option<String>,
+}
+
+/// Whether the digest is wanted, which costs a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WithDigest {
+    No,
+    Yes,
+}
+
+impl From<bool> for WithDigest {
+    fn from(asked: bool) -> Self {
+        if asked { Self::Yes } else { Self::No }
+    }
+}
+
+/// The digest of everything stored. Cost: one scan.
+pub(crate) fn digest(opened: &AnyStore) -> Result<String> {
+    let mut progress = Progress::begin("digest", Unit::Things("rows"), None);
+    let view = opened.begin_read()?;
+    let digest = ContentDigest::compute(&view, opened.catalogue(), &mut |rows| {
+        progress.set(rows, String::new);
+    })?;
+    Ok(digest.to_string())
+}
+
+impl Stat {
+    /// Gathers the numbers of an open store.
+    pub(crate) fn gather(
+        url: &StoreUrl,
+        opened: &AnyStore,
+        with_digest: WithDigest,
+    ) -> Result<Self> {
+        let content_digest = match with_digest {
+            WithDigest::No => None,
+            WithDigest::Yes => Some(digest(opened)?),
+        };
+        Ok(Self {
+            store: url.to_string(),
+            format: store::format(url, opened)?,
+            stat: StoreStat::gather(opened)?,
+            content_digest,
+        })
+    }
+
+    /// The numbers as tables to read.
+    pub(crate) fn to_table(&self) -> String {
+        let stat = &self.stat;
+        let mut rows = vec![
+            ("store", self.store.clone()),
+            ("engine", format!("{}, format {}", stat.engine, self.format)),
+            ("disk", format!("{} bytes", grouped(stat.disk_bytes))),
+        ];
+        if let Some(free) = stat.free_bytes {
+            rows.push(("reusable", format!("{} bytes", grouped(free))));
+        }
+        rows.push(("commits", grouped(stat.commit_seq)));
+        let blocks = &stat.blocks;
+        if let (Some(first), Some(tip), Some(hash)) =
+            (blocks.first_height, blocks.tip_height, &blocks.tip_hash)
+        {
+            rows.push((
+                "blocks",
+                format!("{}, heights {first} to {tip}", grouped(blocks.count)),
+            ));
+            rows.push(("tip", hash.clone()));
+            rows.push(("transactions", grouped(blocks.transactions)));
+            rows.push(("bodies", format!("{} bytes", grouped(blocks.body_bytes))));
+        }
+        if let Some(bitcoin) = &stat.bitcoin {
+            let network = bitcoin.network.as_deref().unwrap_or("unknown");
+            let part = if bitcoin.partial {
+                ", from mid-chain"
+            } else {
+                ""
+            };
+            rows.push(("bitcoin", format!("{network}{part}")));
+            rows.push(("unspent outputs", grouped(bitcoin.unspent_outputs)));
+            rows.push(("unspent satoshi", grouped(bitcoin.unspent_satoshi)));
+            rows.push(("unknown spends", grouped(bitcoin.unknown_spends)));
+        }
+        if let Some(digest) = &self.content_digest {
+            rows.push(("content digest", digest.clone()));
+        }
+        format!("{}\n\n{}", facts(rows), tables(stat))
+    }
+}
+
+/// The tables of a store as a table to read; estimates are marked.
+pub(crate) fn tables(stat: &StoreStat) -> String {
+    let head = [
+        Column::Left("table"),
+        Column::Right("rows"),
+        Column::Right("bytes"),
+    ];
+    let rows = stat.tables.iter().map(|row| {
+        vec![
+            row.name.clone(),
+            counted(row.rows, row.exact),
+            counted(row.bytes, row.exact),
+        ]
+    });
+    table(&head, rows)
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &StatArgs, out: &mut Output) -> Result<Exit> {
+    let url = &args.store.store;
+    let opened = store::open_to_read(url)?;
+    let stat = Stat::gather(url, &opened, args.digest.into())?;
+    out.document(&stat, Stat::to_table)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,13 @@
+//! The program as its users run it: one process a call, exit codes, standard output.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod chain;
+mod demo;
+mod import;
+mod read;
+mod readme;
+mod refuse;
+mod support;
+mod verify;
