@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use storage_api::{Cursor, Entry, KeyRange, Result, TableId};
 
 use crate::error::{fail, skipped_too_many};
-use crate::view::{RocksView, Walker};
+use crate::view::{Patience, RocksView, Walker};
 
 /// Where a cursor stands, seen from its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ enum Place {
 /// Whose iterator it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lane {
+    /// The view's, over the whole table, where no bound could help.
+    Whole,
     /// The view's, which gives up on long runs of deleted rows.
     Pooled,
     /// The cursor's own, with the bounds of its range.
@@ -76,13 +78,18 @@ impl fmt::Debug for RocksCursor<'_> {
 
 impl<'v> RocksCursor<'v> {
     pub(crate) fn new(view: &'v RocksView, table: TableId, range: KeyRange) -> Self {
+        let (lane, patience) = if range.is_all() {
+            (Lane::Whole, Patience::Endless)
+        } else {
+            (Lane::Pooled, Patience::Short)
+        };
         Self {
-            walker: view.take(table),
+            walker: view.take(table, patience),
             view,
             table,
             range,
             place: Place::Before,
-            lane: Lane::Pooled,
+            lane,
             last: SmallVec::new(),
         }
     }
@@ -120,7 +127,7 @@ impl<'v> RocksCursor<'v> {
         resume(&mut bounded, to, &self.range, &self.last);
         let status = bounded.rows().status();
         if let Some(pooled) = self.walker.replace(bounded) {
-            self.view.put_back(self.table, pooled);
+            self.view.put_back(self.table, Patience::Short, pooled);
         }
         self.lane = Lane::Bounded;
         status.map_err(|error| {
@@ -134,15 +141,7 @@ impl<'v> RocksCursor<'v> {
     fn lend(&mut self, upwards: bool) -> Option<Entry<'_>> {
         let row = self.walker.as_ref().and_then(|walker| walker.rows().item());
         match row {
-            Some((key, value)) if upwards && self.range.is_below_end(key) => {
-                self.place = Place::On;
-                if self.lane == Lane::Pooled {
-                    self.last.clear();
-                    self.last.extend_from_slice(key);
-                }
-                Some(Entry { key, value })
-            }
-            Some((key, value)) if !upwards && key >= self.range.start() => {
+            Some((key, value)) if holds(&self.range, key, upwards) => {
                 self.place = Place::On;
                 if self.lane == Lane::Pooled {
                     self.last.clear();
@@ -159,6 +158,16 @@ impl<'v> RocksCursor<'v> {
                 None
             }
         }
+    }
+}
+
+/// Whether the range holds a key that was reached upwards from its start or downwards from its end.
+#[inline]
+fn holds(range: &KeyRange, key: &[u8], upwards: bool) -> bool {
+    if upwards {
+        range.is_below_end(key)
+    } else {
+        key >= range.start()
     }
 }
 
@@ -206,10 +215,13 @@ fn resume(walker: &mut Walker, to: Move<'_>, range: &KeyRange, last: &[u8]) {
 
 impl Drop for RocksCursor<'_> {
     fn drop(&mut self) {
-        if self.lane == Lane::Pooled
-            && let Some(walker) = self.walker.take()
-        {
-            self.view.put_back(self.table, walker);
+        let patience = match self.lane {
+            Lane::Whole => Patience::Endless,
+            Lane::Pooled => Patience::Short,
+            Lane::Bounded | Lane::Spoilt => return,
+        };
+        if let Some(walker) = self.walker.take() {
+            self.view.put_back(self.table, patience, walker);
         }
     }
 }

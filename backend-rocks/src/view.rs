@@ -21,7 +21,7 @@ use crate::cursor::RocksCursor;
 use crate::error::fail;
 use crate::tables::Db;
 
-/// Iterators kept for one table.
+/// Iterators of each kind kept for one table.
 const POOL_ITERATORS_MAX: usize = 4;
 
 /// Keys in one call from which RocksDB's own look-up of several is used.
@@ -30,6 +30,15 @@ const BATCHED_GET_FROM: usize = 4;
 /// An iterator of the pool gives up after so many deleted rows in one move, and the cursor goes on
 /// with one that knows the bounds of its range. About what building that one costs.
 const SKIPPED_ROWS_MAX: u64 = 64;
+
+/// When an iterator of the pool gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// After [`SKIPPED_ROWS_MAX`].
+    Short,
+    /// Never.
+    Endless,
+}
 
 /// What is read and how.
 pub(crate) struct Lens<'d> {
@@ -120,7 +129,7 @@ impl Walker {
 
 /// An owned view of one commit.
 pub struct RocksView {
-    /// By table number; idle iterators only.
+    /// By [`shelf`]; idle iterators only.
     pool: RefCell<Vec<Vec<Walker>>>,
     frozen: Arc<Frozen>,
 }
@@ -149,26 +158,29 @@ impl RocksView {
 
     /// An iterator over the whole table, an idle one if there is one; `None` when the files do not
     /// have the table.
-    pub(crate) fn take(&self, table: TableId) -> Option<Walker> {
+    pub(crate) fn take(&self, table: TableId, patience: Patience) -> Option<Walker> {
         let idle = self
             .pool
             .borrow_mut()
-            .get_mut(table.index())
+            .get_mut(shelf(table, patience))
             .and_then(Vec::pop);
         idle.or_else(|| {
             let mut options = self.frozen.borrow_dependent().iterator_options();
-            options.set_max_skippable_internal_keys(SKIPPED_ROWS_MAX);
+            if patience == Patience::Short {
+                options.set_max_skippable_internal_keys(SKIPPED_ROWS_MAX);
+            }
             Walker::build(&self.frozen, table, options)
         })
     }
 
     /// Takes an iterator of [`RocksView::take`] back.
-    pub(crate) fn put_back(&self, table: TableId, walker: Walker) {
+    pub(crate) fn put_back(&self, table: TableId, patience: Patience, walker: Walker) {
+        let shelf = shelf(table, patience);
         let mut pool = self.pool.borrow_mut();
-        if pool.len() <= table.index() {
-            pool.resize_with(table.index() + 1, Vec::new);
+        if pool.len() <= shelf {
+            pool.resize_with(shelf + 1, Vec::new);
         }
-        if let Some(idle) = pool.get_mut(table.index())
+        if let Some(idle) = pool.get_mut(shelf)
             && idle.len() < POOL_ITERATORS_MAX
         {
             idle.push(walker);
@@ -189,9 +201,15 @@ impl RocksView {
     }
 
     #[cfg(test)]
-    pub(crate) fn idle(&self, table: TableId) -> usize {
-        self.pool.borrow().get(table.index()).map_or(0, Vec::len)
+    pub(crate) fn idle(&self, table: TableId, patience: Patience) -> usize {
+        let pool = self.pool.borrow();
+        pool.get(shelf(table, patience)).map_or(0, Vec::len)
     }
+}
+
+/// The place of a table's idle iterators in the pool.
+fn shelf(table: TableId, patience: Patience) -> usize {
+    table.index() * 2 + usize::from(patience == Patience::Endless)
 }
 
 /// A value pinned in RocksDB's cache.
@@ -276,6 +294,7 @@ mod tests {
         WriteBatch, Writer,
     };
 
+    use super::Patience;
     use crate::RocksStore;
 
     #[test]
@@ -295,23 +314,37 @@ mod tests {
         }
         store.apply(&batch, Durability::Buffered)?;
         let view = store.engine().view()?;
-        for _ in 0..3 {
-            let mut cursor = view.cursor(table, KeyRange::all())?;
-            assert!(cursor.next()?.is_some());
-            assert_eq!(view.idle(table), 0);
-            drop(cursor);
-            assert_eq!(view.idle(table), 1);
+        let ranges = [KeyRange::all(), KeyRange::from_key(b"\0")];
+        for (range, patience) in ranges.iter().zip([Patience::Endless, Patience::Short]) {
+            for _ in 0..3 {
+                let mut cursor = view.cursor(table, range.clone())?;
+                assert!(cursor.next()?.is_some());
+                assert_eq!(view.idle(table, patience), 0);
+                drop(cursor);
+                assert_eq!(view.idle(table, patience), 1);
+            }
+            let cursors = (0..9).map(|_| view.cursor(table, range.clone()));
+            drop(cursors.collect::<Result<Vec<_>>>()?);
+            assert_eq!(view.idle(table, patience), super::POOL_ITERATORS_MAX);
         }
-        let cursors = (0..9).map(|_| view.cursor(table, KeyRange::all()));
-        drop(cursors.collect::<Result<Vec<_>>>()?);
-        assert_eq!(view.idle(table), super::POOL_ITERATORS_MAX);
         // An iterator that gave up on deleted rows goes back as soon as the cursor has its own.
+        let idle = || view.idle(table, Patience::Short);
         let mut cursor = view.cursor(table, KeyRange::from_key(&999u32.to_be_bytes()))?;
         assert!(cursor.next()?.is_some());
-        assert_eq!(view.idle(table), super::POOL_ITERATORS_MAX - 1);
+        assert_eq!(idle(), super::POOL_ITERATORS_MAX - 1);
         assert!(cursor.next()?.is_none());
-        assert_eq!(view.idle(table), super::POOL_ITERATORS_MAX);
+        assert_eq!(idle(), super::POOL_ITERATORS_MAX);
         assert!(cursor.prev()?.is_some());
+        // One over the whole table walks to the end.
+        let mut whole = view.cursor(table, KeyRange::all())?;
+        assert!(whole.seek(&999u32.to_be_bytes())?.is_some());
+        assert!(whole.next()?.is_none());
+        assert!(whole.prev()?.is_some());
+        drop(whole);
+        assert_eq!(
+            view.idle(table, Patience::Endless),
+            super::POOL_ITERATORS_MAX
+        );
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use chain_store::{AnyStore, EngineName};
 use storage_api::{Durability, DynStore, KvStore, Reader, TableId};
 
-use crate::engines::{SEED, Site, work};
+use crate::engines::{self, SEED, Site, work};
 use crate::figures::{Lap, Summary, ratio};
 use crate::workload::{Key, Plan, Sizes};
 
@@ -128,6 +128,12 @@ fn price(engine: EngineName, plan: &Plan, dir: &Path) -> Result<Vec<Price>> {
     } else {
         store
     };
+    // Compacted, because views of one commit may otherwise read different files of an engine that
+    // compacts in the background.
+    if let Some(compact) = store.as_compact() {
+        compact.compact()?;
+    }
+    engines::warm(&store, table, &plan.keys)?;
     let calls = match store {
         AnyStore::Mem(store) => in_three_forms!(Mem, store, table, plan),
         #[cfg(feature = "redb")]

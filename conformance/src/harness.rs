@@ -53,7 +53,15 @@ impl Profile {
     /// stores of their own.
     pub const TXN_ONLY: Self = Self {
         name: "txn-only",
-        groups: Some(&["crud_txn", "read", "order", "range", "cursor", "txn"]),
+        groups: Some(&[
+            "crud_txn",
+            "read",
+            "order",
+            "range",
+            "cursor",
+            "txn",
+            "savepoint",
+        ]),
     };
 
     /// Whether cases of this group run.

@@ -105,3 +105,37 @@ macro_rules! __tests_of_block_cases {
         $($crate::__tests_of_block_cases! { $group $cases })*
     };
 }
+
+/// Makes a module with one `#[test]` for every case of reading, writing and savepoints inside one
+/// transaction: for readers and writers that are not stores of their own, such as overlays. Their
+/// harness has the profile [`crate::Profile::TXN_ONLY`].
+#[macro_export]
+macro_rules! txn_suite {
+    ($name:ident, $harness:ty) => {
+        mod $name {
+            use super::*;
+
+            /// The harness under its one name for the tests below.
+            type Harness = $harness;
+
+            $crate::for_each_case!($crate::__tests_of_txn_cases {});
+        }
+    };
+}
+
+/// The tests of [`txn_suite!`]: the groups of [`crate::Profile::TXN_ONLY`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests_of_txn_cases {
+    (crud_txn $cases:tt) => { $crate::__tests_of_cases! { {} crud_txn $cases } };
+    (read $cases:tt) => { $crate::__tests_of_cases! { {} read $cases } };
+    (order $cases:tt) => { $crate::__tests_of_cases! { {} order $cases } };
+    (range $cases:tt) => { $crate::__tests_of_cases! { {} range $cases } };
+    (cursor $cases:tt) => { $crate::__tests_of_cases! { {} cursor $cases } };
+    (txn $cases:tt) => { $crate::__tests_of_cases! { {} txn $cases } };
+    (savepoint $cases:tt) => { $crate::__tests_of_cases! { {} savepoint $cases } };
+    ($group:ident { $($case:tt)* }) => {};
+    ({} $($group:ident $cases:tt)*) => {
+        $($crate::__tests_of_txn_cases! { $group $cases })*
+    };
+}

@@ -242,7 +242,7 @@ pub const TRAPS: &[Trap] = &[
         19,
         "atomicity over tables without a log",
         "a commit covers all its tables or none",
-        "the engine's own commit (backend-rocks: the log is never off)",
+        "backend-rocks/src/engine.rs::write_options (the log is never off)",
         ("durability", "trap_19_reopening_shows_whole_commits"),
     ),
     trap(
@@ -324,10 +324,57 @@ pub const TRAPS: &[Trap] = &[
     ),
 ];
 
+/// The table as `docs/traps.md` holds it.
+#[must_use]
+pub fn as_markdown() -> String {
+    let mut text = String::from(
+        "# The thirty traps\n\n\
+         In which engines differ without saying so. Made from `conformance/src/traps.rs`, which a \
+         test compares with this page.\n\n\
+         | no. | trap | rule on every store | where it dies | case |\n|---|---|---|---|---|\n",
+    );
+    for trap in TRAPS {
+        let (group, case) = trap.case;
+        let row = format!(
+            "| {} | {} | {} | `{}` | `{group}::{case}` |\n",
+            trap.number, trap.title, trap.rule, trap.dies_in
+        );
+        text.push_str(&row);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::TRAPS;
+    use std::path::Path;
+
+    use super::{TRAPS, as_markdown};
     use crate::suite::CASES;
+
+    /// The page is made from the table; `UPDATE_PAGES=1` writes it anew.
+    #[test]
+    fn the_page_of_traps_is_the_table() {
+        let page = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/traps.md"));
+        if std::env::var_os("UPDATE_PAGES").is_some() {
+            assert!(std::fs::write(page, as_markdown()).is_ok());
+        }
+        let written = std::fs::read_to_string(page).unwrap_or_default();
+        assert!(
+            written == as_markdown(),
+            "run the tests of conformance with UPDATE_PAGES=1"
+        );
+    }
+
+    #[test]
+    fn every_place_where_a_trap_dies_is_a_file() {
+        for trap in TRAPS {
+            for place in trap.dies_in.split(", ") {
+                let file = place.split("::").next().unwrap_or_default();
+                let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+                assert!(root.join(file).exists(), "trap {}: {place}", trap.number);
+            }
+        }
+    }
 
     #[test]
     fn every_trap_has_a_case_that_bears_its_number() {

@@ -11,8 +11,8 @@ use std::thread;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use storage_api::{
-    Cursor, Durability, Effective, KeyRange, KvStore, ReadTxn, Reader, ReaderExt, TableId,
-    WriteBatch, WriteTxn, Writer,
+    Cursor, Durability, Effective, KeyRange, KvStore, Reader, ReaderExt, TableId, WriteBatch,
+    WriteTxn, Writer,
 };
 
 use crate::figures::{Lap, timed};
@@ -203,7 +203,7 @@ pub fn scan<R: Reader>(view: &R, table: TableId, expected: usize) -> Result<Lap>
 pub fn snapshots<S: KvStore>(store: &S, views: usize) -> Result<Lap> {
     let ((), lap) = timed(|| {
         for _ in 0..views {
-            black_box(store.begin_read()?.commit_seq()?);
+            black_box(&store.begin_read()?);
         }
         Ok(())
     })?;

@@ -333,25 +333,25 @@ impl<C: Chosen> Harness for OverlayOf<C> {
 
 conformance::suite!(any_mem, AnyOf<Mem>);
 conformance::suite!(dyn_mem, DynOf<Mem>);
-conformance::suite!(overlay_mem, OverlayOf<Mem>);
+conformance::txn_suite!(overlay_mem, OverlayOf<Mem>);
 
 #[cfg(feature = "redb")]
 conformance::suite!(any_redb, AnyOf<Redb>);
 #[cfg(feature = "redb")]
 conformance::suite!(dyn_redb, DynOf<Redb>);
 #[cfg(feature = "redb")]
-conformance::suite!(overlay_redb, OverlayOf<Redb>);
+conformance::txn_suite!(overlay_redb, OverlayOf<Redb>);
 
 #[cfg(feature = "lmdb")]
 conformance::suite!(any_lmdb, AnyOf<Lmdb>);
 #[cfg(feature = "lmdb")]
 conformance::suite!(dyn_lmdb, DynOf<Lmdb>);
 #[cfg(feature = "lmdb")]
-conformance::suite!(overlay_lmdb, OverlayOf<Lmdb>);
+conformance::txn_suite!(overlay_lmdb, OverlayOf<Lmdb>);
 
 #[cfg(feature = "rocks")]
 conformance::suite!(any_rocks, AnyOf<Rocks>);
 #[cfg(feature = "rocks")]
 conformance::suite!(dyn_rocks, DynOf<Rocks>);
 #[cfg(feature = "rocks")]
-conformance::suite!(overlay_rocks, OverlayOf<Rocks>);
+conformance::txn_suite!(overlay_rocks, OverlayOf<Rocks>);

@@ -127,11 +127,12 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
         schema: BitcoinImport::<AnyStore>::schema(checksum(args, url)?)?,
         ..Opener::default()
     };
+    // An interrupt waits for the store to be made, too.
+    let writing = interrupt::finish_commits();
     let (opened, _) = opener.open(url)?;
     if *url == StoreUrl::Memory {
         say("chainstore: note: a store in memory is gone when this command ends");
     }
-    let writing = interrupt::finish_commits();
     let begun = Instant::now();
     let (report, outcome) = bitcoin(args, &opened, total)?;
     if let Err(error) = outcome {

@@ -31,7 +31,6 @@ pub(crate) struct Ran {
 static STORES: RwLock<()> = RwLock::new(());
 
 /// Keeps other tests from starting processes, for as long as a store is open in this one.
-#[must_use]
 pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
     STORES.write().unwrap_or_else(PoisonError::into_inner)
 }
@@ -170,7 +169,11 @@ impl std::fmt::Display for Ran {
 
 /// The compiled engines that keep something on disk.
 pub(crate) fn disk_engines() -> impl Iterator<Item = EngineName> {
-    EngineName::compiled().filter(|engine| *engine != EngineName::Mem)
+    let on_disk = |engine: &EngineName| *engine != EngineName::Mem;
+    if !EngineName::compiled().any(|engine| on_disk(&engine)) {
+        eprintln!("SKIPPED: no engine of this build keeps anything on disk");
+    }
+    EngineName::compiled().filter(on_disk)
 }
 
 /// A URL of an engine in a folder.

@@ -97,6 +97,8 @@ impl Stored {
 pub(crate) fn run(args: &DemoArgs, out: &mut Output) -> Result<Exit> {
     let begun = Instant::now();
     let engine = args.engine()?;
+    // From here on an interrupt waits until the temporary directory can be removed.
+    let _writing = interrupt::finish_commits();
     let place = tempfile::Builder::new()
         .prefix("chainstore-demo-")
         .tempdir()
@@ -112,7 +114,6 @@ pub(crate) fn run(args: &DemoArgs, out: &mut Output) -> Result<Exit> {
         grouped(ACCOUNTS.into()),
         args.seed
     ));
-    let _writing = interrupt::finish_commits();
     let mut node = Node::open(&url)?;
     let mut chain = args.chain();
     let mut stored = Stored::default();
