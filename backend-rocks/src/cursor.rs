@@ -5,7 +5,7 @@
 //! first or behind the last one. An iterator of the pool has no bounds of its own, so it may meet a
 //! long run of deleted rows outside the range; it then gives up, and the cursor goes on from its
 //! last row with an iterator that has them. Cost: one allocation at most, when the pool has no idle
-//! iterator; a row costs RocksDB's step, a comparison and a copy of the key.
+//! iterator; a row costs RocksDB's step, a comparison and, inside bounds, a copy of the key.
 
 use std::fmt;
 

@@ -75,10 +75,10 @@ impl Price {
     }
 }
 
-/// Whether a multiple differs from one by more than its own spread.
+/// Whether the middle half of a multiple's samples does not hold one.
 #[must_use]
 pub fn is_seen(multiple: &Summary) -> bool {
-    (multiple.median - 1.0).abs() > multiple.median * multiple.spread.unwrap_or(0.0)
+    !(multiple.low..=multiple.high).contains(&1.0)
 }
 
 /// Views of one store by its static type, then through the enum, then erased; views outlive
@@ -205,13 +205,10 @@ mod tests {
 
     #[test]
     fn a_price_inside_its_spread_is_not_seen() {
-        let summary = |median, spread| Summary {
-            median,
-            spread: Some(spread),
-            samples: 9,
-        };
-        assert!(is_seen(&summary(1.05, 0.02)) && is_seen(&summary(0.9, 0.02)));
-        assert!(!is_seen(&summary(1.01, 0.02)) && !is_seen(&summary(0.99, 0.02)));
+        let seen = |samples: &[f64]| Summary::of(samples).map(|multiple| is_seen(&multiple));
+        assert_eq!(seen(&[1.04, 1.05, 1.06]), Some(true));
+        assert_eq!(seen(&[0.88, 0.9, 0.92]), Some(true));
+        assert_eq!(seen(&[0.9, 1.01, 1.2]), Some(false));
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Report {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let summary = |summary: Option<Summary>| {
-            summary.map(|s| json!({ "median": s.median, "spread": s.spread }))
+            summary.map(|s| json!({ "median": s.median, "spread": s.spread() }))
         };
         let figures: Vec<Value> = self
             .subjects
@@ -196,8 +196,8 @@ impl Report {
         let [before, after] = &setting.load;
         [
             "In brackets: the cost as a multiple of the best, so 2.00x is half the rate, twice the \
-             time or twice the space. Bold: the best and what cannot be told apart from it, which \
-             is what differs by less than both spreads together. `mem` forgets on exit and is not \
+             time or twice the space. Bold: the best and what cannot be told apart from it, \
+             because the middle halves of their samples overlap. `mem` forgets on exit and is not \
              ranked."
                 .to_owned(),
             format!(
@@ -248,7 +248,7 @@ impl Report {
 }
 
 fn spread(of: &Summary) -> String {
-    let part = of.spread.map(percent);
+    let part = of.spread().map(percent);
     part.map_or(MISSING.to_owned(), |part| format!("\u{b1}{part}"))
 }
 
@@ -273,7 +273,7 @@ impl fmt::Display for Report {
             let about = format!(
                 "Processor time of a call by the static type, and of the enum and the erased form \
                  as multiples of it, on views of one and the same store; medians of {} rounds. \
-                 `n/a`: the difference is within the spread. `get` of the erased form copies \
+                 `n/a`: the middle half of the multiples holds one. `get` of the erased form copies \
                  values above 64 bytes; lending copies nothing.",
                 self.sizes.facade_rounds
             );

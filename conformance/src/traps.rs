@@ -242,7 +242,7 @@ pub const TRAPS: &[Trap] = &[
         19,
         "atomicity over tables without a log",
         "a commit covers all its tables or none",
-        "backend-rocks/src/engine.rs::write_options (the log is never off)",
+        "backend-rocks/src/engine.rs::open (the log is never off)",
         ("durability", "trap_19_reopening_shows_whole_commits"),
     ),
     trap(

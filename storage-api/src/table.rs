@@ -236,7 +236,8 @@ impl TableDef {
             || !name.iter().all(legal)
         {
             return Err(refused(format!(
-                "table name {:?} is not 1..={TABLE_NAME_BYTES_MAX} bytes of a-z 0-9 . - beginning with a letter",
+                "table name {:?} is not 1..={TABLE_NAME_BYTES_MAX} bytes of a-z 0-9 . - beginning \
+                 with a letter",
                 self.name
             )));
         }

@@ -17,7 +17,15 @@ use super::{LOCK_FILE, io_error};
 /// A held lock; dropping it frees it.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file frees the lock only with its last copy, and a child that another thread
+        // is just forking has one until it executes its program. Unlocking frees it at once.
+        let _closing_does_it_as_well = self.file.unlock();
+    }
 }
 
 /// Options that write a file which only its owner may read.
@@ -63,7 +71,7 @@ impl Lock {
                 // A hint only: a full disk must not keep a node from opening its store.
                 let _hint = write_pid(&mut file);
             }
-            return Ok(Some(Self { _file: file }));
+            return Ok(Some(Self { file }));
         }
     }
 }
@@ -126,4 +134,23 @@ fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store that was closed could not be opened again while another thread was starting a
+    /// process: the child held a copy of the descriptor for a moment, and the lock with it.
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_the_lock() -> Result<()> {
+        let place = tempfile::tempdir().map_err(|error| Error::from_io(error, "temporary"))?;
+        let held = Lock::acquire(place.path(), Access::ReadWrite)?;
+        let copy = held.as_ref().map(|lock| lock.file.try_clone());
+        assert!(copy.as_ref().is_some_and(io::Result::is_ok));
+        drop(held);
+        assert!(Lock::acquire(place.path(), Access::ReadWrite)?.is_some());
+        drop(copy);
+        Ok(())
+    }
 }

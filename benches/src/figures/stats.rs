@@ -1,16 +1,18 @@
 //! Medians, spreads and who is best.
 //!
-//! Invariants: a summary exists only of samples; the spread is half the distance between the
-//! quartiles as a part of the median, so one disturbed round does not move it; two figures are told
-//! apart only when they differ by more than both spreads together.
+//! Invariants: a summary exists only of samples; the middle half of the samples is between the
+//! quartiles, so one disturbed round of five does not move it; two figures are told apart only when
+//! their middle halves do not overlap.
 
-/// Median and spread of samples.
+/// The middle of samples and their middle half.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
     /// The middle sample.
     pub median: f64,
-    /// Half the distance between the quartiles, as a part of the median; `None` of one sample.
-    pub spread: Option<f64>,
+    /// The lower quartile.
+    pub low: f64,
+    /// The upper quartile.
+    pub high: f64,
     /// Number of samples.
     pub samples: usize,
 }
@@ -19,26 +21,26 @@ impl Summary {
     /// The summary of these samples; `None` when there are none.
     #[must_use]
     pub fn of(samples: &[f64]) -> Option<Self> {
-        let median = quantile(samples, 0.5)?;
-        let quartiles = quantile(samples, 0.25).zip(quantile(samples, 0.75));
-        let spread = quartiles
-            .filter(|_| samples.len() > 1 && median != 0.0)
-            .map(|(low, high)| (high - low) / 2.0 / median);
         Some(Self {
-            median,
-            spread,
+            median: quantile(samples, 0.5)?,
+            low: quantile(samples, 0.25)?,
+            high: quantile(samples, 0.75)?,
             samples: samples.len(),
         })
     }
 
-    fn margin(&self) -> f64 {
-        self.median * self.spread.unwrap_or(0.0)
+    /// Half the distance between the quartiles, as a part of the median; `None` of one sample, which
+    /// has no spread, and of a median of zero.
+    #[must_use]
+    pub fn spread(&self) -> Option<f64> {
+        let spread = (self.high - self.low) / 2.0 / self.median;
+        (self.samples > 1 && self.median != 0.0).then_some(spread)
     }
 
-    /// Whether two figures differ by more than both spreads together.
+    /// Whether the middle halves do not overlap.
     #[must_use]
     pub fn differs_from(&self, other: &Self) -> bool {
-        (self.median - other.median).abs() > self.margin() + other.margin()
+        self.low > other.high || other.low > self.high
     }
 }
 
@@ -116,7 +118,8 @@ mod tests {
     fn summary(samples: &[f64]) -> Summary {
         let none = Summary {
             median: f64::NAN,
-            spread: None,
+            low: f64::NAN,
+            high: f64::NAN,
             samples: 0,
         };
         Summary::of(samples).unwrap_or(none)
@@ -126,13 +129,14 @@ mod tests {
     fn medians_and_spreads() {
         assert_eq!(Summary::of(&[]), None);
         let one = summary(&[4.0]);
-        assert_eq!((one.median, one.spread, one.samples), (4.0, None, 1));
+        assert_eq!((one.median, one.spread(), one.samples), (4.0, None, 1));
         let five = summary(&[5.0, 1.0, 4.0, 2.0, 3.0]);
-        assert_eq!((five.median, five.spread), (3.0, Some(1.0 / 3.0)));
+        assert_eq!((five.low, five.median, five.high), (2.0, 3.0, 4.0));
+        assert_eq!(five.spread(), Some(1.0 / 3.0));
         assert_eq!(summary(&[1.0, 2.0]).median, 1.5);
         let disturbed = summary(&[1.0, 1.0, 1.0, 1.0, 100.0]);
-        assert_eq!((disturbed.median, disturbed.spread), (1.0, Some(0.0)));
-        assert_eq!(summary(&[0.0, 0.0]).spread, None);
+        assert_eq!((disturbed.median, disturbed.spread()), (1.0, Some(0.0)));
+        assert_eq!(summary(&[0.0, 0.0]).spread(), None);
     }
 
     #[test]
@@ -152,7 +156,7 @@ mod tests {
         let twice = noisy.map(|sample| sample * 2.0);
         let found = ratio(&twice, &noisy);
         assert_eq!(
-            found.map(|found| (found.median, found.spread)),
+            found.map(|found| (found.median, found.spread())),
             Some((2.0, Some(0.0)))
         );
     }
@@ -167,6 +171,8 @@ mod tests {
         let ranked = Ranked::new([&far, &close, &best]);
         assert!(ranked.is_best(&best) && ranked.is_best(&close) && !ranked.is_best(&far));
         assert_eq!(ranked.multiple(&far), Some(2.0));
+        // A far figure does not come nearer by being disturbed upwards.
+        assert!(!ranked.is_best(&summary(&[190.0, 200.0, 9000.0])));
         let nothing = Ranked::new([]);
         assert!(!nothing.is_best(&best) && nothing.multiple(&best).is_none());
     }

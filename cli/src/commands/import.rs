@@ -1,8 +1,8 @@
 //! `chainstore import`: blocks of other programs' files into a store.
 //!
 //! Invariants: one block is one commit, so an interrupted import loses nothing and the same command
-//! goes on behind what is stored; everything before a damaged record stays; a file that is not there
-//! is noticed before a store is made.
+//! goes on behind what is stored; everything before a damaged record stays; a file that is not
+//! there is noticed before a store is made.
 
 use std::fs::{self, File};
 use std::io;

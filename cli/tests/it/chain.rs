@@ -1,5 +1,5 @@
-//! A small Bitcoin chain of the regression test network, made here byte by byte and independently of
-//! the decoder, so that no test of imports depends on real data.
+//! A small Bitcoin chain of the regression test network, made here byte by byte and independently
+//! of the decoder, so that no test of imports depends on real data.
 //!
 //! Every fifth block spends the coinbase of three blocks before. Coinbase scripts do not begin with
 //! the shortest push of a number, so that no height can be read from them.

@@ -8,8 +8,8 @@
 //!
 //! All numbers little-endian. A block's hash is the SHA-256 of its header, a transfer's id the
 //! SHA-256 of its bytes, the root the SHA-256 of all ids. Invariants: the same seed makes the same
-//! chain, byte by byte; a transfer never spends what an account does not have; signatures are random
-//! bytes, there to be stored. Memory: one block and the balances.
+//! chain, byte by byte; a transfer never spends what an account does not have; signatures are
+//! random bytes, there to be stored. Memory: one block and the balances.
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};

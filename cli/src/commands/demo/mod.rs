@@ -1,6 +1,6 @@
-//! `chainstore demo`: the product in one run. A made-up chain is stored block by block, the store is
-//! restarted in the middle, everything is read back three ways and compared, and the numbers are
-//! printed.
+//! `chainstore demo`: the product in one run. A made-up chain is stored block by block, the store
+//! is restarted in the middle, everything is read back three ways and compared, and the numbers
+//! are printed.
 //!
 //! Invariants: everything happens in a temporary directory that is gone afterwards; what differs
 //! from what was stored is exit code 1; what this engine cannot show is said to be skipped.

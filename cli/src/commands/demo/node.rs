@@ -156,8 +156,8 @@ impl Node {
         Ok(())
     }
 
-    /// Reads so many blocks back by height, by hash and by every transaction, and compares each with
-    /// what the chain says.
+    /// Reads so many blocks back by height, by hash and by every transaction, and compares each
+    /// with what the chain says.
     pub(super) fn read_back(
         &self,
         mut chain: Chain,
