@@ -273,8 +273,8 @@ impl fmt::Display for Report {
             let about = format!(
                 "Processor time of a call by the static type, and of the enum and the erased form \
                  as multiples of it, on views of one and the same store; medians of {} rounds. \
-                 `n/a`: the middle half of the multiples holds one. `get` of the erased form copies \
-                 values above 64 bytes; lending copies nothing.",
+                 `n/a`: the middle half of the multiples holds one. `get` of the erased form \
+                 copies values above 64 bytes; lending copies nothing.",
                 self.sizes.facade_rounds
             );
             let about = wrap(&about, "", "");

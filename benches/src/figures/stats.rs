@@ -29,8 +29,8 @@ impl Summary {
         })
     }
 
-    /// Half the distance between the quartiles, as a part of the median; `None` of one sample, which
-    /// has no spread, and of a median of zero.
+    /// Half the distance between the quartiles, as a part of the median; `None` of one sample,
+    /// which has no spread, and of a median of zero.
     #[must_use]
     pub fn spread(&self) -> Option<f64> {
         let spread = (self.high - self.low) / 2.0 / self.median;
