@@ -1,12 +1,12 @@
 //! What an engine has to bring; everything else of the contract is done once, in [`crate::Store`].
 //!
-//! The raw level reuses [`Reader`], [`Writer`] and [`Cursor`] with these promises of the caller:
-//! the table exists (the internal one, [`TableId::INTERNAL`], included), keys are 1..= the engine's
-//! limit, values within the engine's limit, ranges are not empty, values are as stored (the
-//! checksum envelope is added and removed above), one write transaction or batch at a time unless
-//! batches are declared concurrent. What an engine must keep: a view never changes; a failed call
-//! returns a typed error and never panics unless [`RawEngine::MAY_PANIC`] says so, in which case
-//! panics are caught above.
+//! The raw level reuses [`Reader`], [`Writer`] and [`storage_api::Cursor`] with these promises
+//! of the caller: the table exists (the internal one, [`TableId::INTERNAL`], included), keys
+//! are 1..= the engine's limit, values within the engine's limit, ranges are not empty, values
+//! are as stored (the checksum envelope is added and removed above), one write transaction or
+//! batch at a time unless batches are declared concurrent. What an engine must keep: a view
+//! never changes; a failed call returns a typed error and never panics unless
+//! [`RawEngine::MAY_PANIC`] says so, in which case panics are caught above.
 
 use std::fmt;
 use std::path::Path;

@@ -323,7 +323,8 @@ impl<E: RawEngine> Engine for Store<E> {
         let (store, mut report) =
             opened.map_err(|error| error.with_engine(E::NAME).with_operation("open"))?;
         report.took = began.elapsed();
-        tracing::info!(engine = E::NAME, created = report.created, recovered = ?report.recovered, "opened");
+        let (created, recovered) = (report.created, report.recovered.as_deref());
+        tracing::info!(engine = E::NAME, created, recovered, "opened");
         Ok((store, report))
     }
 }

@@ -165,9 +165,10 @@ fn turns(
 ) -> Result<[Forms; 3]> {
     let keys = &plan.hits[..GETS_OF_TURN.min(plan.hits.len())];
     let mut calls: [Forms; 3] = Default::default();
-    // The first round fills the caches and is not kept.
-    for round in 0..=plan.sizes.facade_rounds {
+    for round in 0..plan.sizes.facade_rounds {
         for (call, forms) in Call::ALL.into_iter().zip(&mut calls) {
+            // Not kept: whoever came first would pay for the caches that the call before emptied.
+            once(of_static, call, table, keys, plan)?;
             for turn in 0..forms.len() {
                 let at = (turn + round) % forms.len();
                 let (lap, operations) = match at {
@@ -175,9 +176,7 @@ fn turns(
                     1 => once(of_any, call, table, keys, plan)?,
                     _ => once(of_dyn, call, table, keys, plan)?,
                 };
-                if round > 0 {
-                    forms[at].push(lap.per(operations).1);
-                }
+                forms[at].push(lap.per(operations).1);
             }
         }
     }

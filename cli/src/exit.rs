@@ -46,8 +46,8 @@ impl Exit {
             Self::Done => (0, "done"),
             Self::Different => (
                 1,
-                "the check ran and found damage or a difference, a file to import is damaged or does \
-                 not fit, or what was asked for is not in the store",
+                "the check ran and found damage or a difference, a file to import is damaged or \
+                 does not fit, or what was asked for is not in the store",
             ),
             Self::Usage => (2, "the command line is wrong"),
             Self::Locked => (3, "another process holds the store"),

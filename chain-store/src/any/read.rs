@@ -105,12 +105,19 @@ macro_rules! any_reader {
             }
 
             #[inline]
-            fn count(&self, table: storage_api::TableId) -> storage_api::Result<storage_api::Count> {
+            fn count(
+                &self,
+                table: storage_api::TableId,
+            ) -> storage_api::Result<storage_api::Count> {
                 each!(Self, self, txn => txn.count(table))
             }
 
             #[inline]
-            fn contains(&self, table: storage_api::TableId, key: &[u8]) -> storage_api::Result<bool> {
+            fn contains(
+                &self,
+                table: storage_api::TableId,
+                key: &[u8],
+            ) -> storage_api::Result<bool> {
                 each!(Self, self, txn => txn.contains(table, key))
             }
 
@@ -177,7 +184,10 @@ macro_rules! any_cursor {
             }
 
             #[inline]
-            fn seek_back(&mut self, key: &[u8]) -> storage_api::Result<Option<storage_api::Entry<'_>>> {
+            fn seek_back(
+                &mut self,
+                key: &[u8],
+            ) -> storage_api::Result<Option<storage_api::Entry<'_>>> {
                 each!(Self, self, cursor => cursor.seek_back(key))
             }
 

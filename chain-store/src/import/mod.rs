@@ -111,7 +111,11 @@ pub enum ImportError {
         found: Height,
     },
     /// The block spends an output that does not exist or was spent before.
-    #[error("{place}: spends output {}:{}, which does not exist or is spent", .output.tx_id, .output.vout)]
+    #[error(
+        "{place}: spends output {}:{}, which does not exist or is spent",
+        .output.tx_id,
+        .output.vout
+    )]
     MissingOutput {
         /// The block.
         place: Box<BlockPlace>,

@@ -1,8 +1,8 @@
 //! `chainstore verify`: reads every byte of a store and says what is damaged.
 //!
 //! The work is done by a second process of this same program (`--here`), because an engine's
-//! library may crash on damaged files. Invariants: read-only; a sound store is exit code 0, findings
-//! are 1, and a store that cannot be opened has the exit code of that failure.
+//! library may crash on damaged files. Invariants: read-only; a sound store is exit code 0,
+//! findings are 1, and a store that cannot be opened has the exit code of that failure.
 
 use std::io;
 use std::process::Command;

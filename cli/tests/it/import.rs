@@ -242,9 +242,7 @@ fn an_interrupt_ends_between_two_commits_and_a_second_one_aborts() {
         let next = chain::record(&blocks[20]);
         let (front, back) = next.split_at(50);
         fed.pipe.write_all(front).unwrap();
-        wait_until("the store is made", || {
-            place.path().join("store/data").exists()
-        });
+        fed.wait_until_it_holds(place.path());
         signal(&fed.child, "INT");
         let answer = said(&mut fed.child);
         assert!(answer.contains("ends after this commit"), "{answer}");
@@ -264,7 +262,7 @@ fn an_interrupt_ends_between_two_commits_and_a_second_one_aborts() {
         fed.pipe
             .write_all(&chain::record(&blocks[30])[..50])
             .unwrap();
-        wait_until("the store is held", || is_held(&store));
+        fed.wait_until_it_holds(place.path());
         signal(&fed.child, "INT");
         let answer = said(&mut fed.child);
         assert!(answer.contains("again to abort"), "{answer}");
@@ -284,9 +282,19 @@ fn an_interrupt_ends_between_two_commits_and_a_second_one_aborts() {
     }
 }
 
-/// Another process is refused.
-pub(crate) fn is_held(store: &str) -> bool {
-    run(["stat", "--store", store]).code == Some(3)
+impl Fed {
+    /// Waits until the program has made the store of this folder and holds it. Opening the store to
+    /// find out would lock the program out of it; the lock file names its holder.
+    pub(crate) fn wait_until_it_holds(&self, folder: &Path) {
+        let holder = format!("{}\n", self.child.id());
+        let says = |file: &str, words: &str| {
+            fs::read_to_string(folder.join("store").join(file))
+                .is_ok_and(|text| text.contains(words))
+        };
+        wait_until("the program holds the store", || {
+            says("CHAINSTORE.lock", &holder) && says("CHAINSTORE", "state ready")
+        });
+    }
 }
 
 #[test]

@@ -9,9 +9,9 @@ use chain_store::{AnyStore, EngineName};
 use storage_api::{Durability, KvStore, Schema, TableDef, WriteBatch, Writer};
 
 use crate::chain;
-use crate::import::{feed, is_held};
+use crate::import::feed;
 use crate::support::{
-    PROGRAM, Ran, alone, disk_engines, finish, run, run_command, snapshot, start, url, wait_until,
+    PROGRAM, Ran, alone, disk_engines, finish, run, run_command, snapshot, start, url,
 };
 
 const MARKER: &str = "CHAINSTORE";
@@ -133,7 +133,7 @@ fn a_store_that_another_process_holds() {
         // An import that waits for the rest of its file holds the store to write.
         let mut writer = feed(outside.path(), &url);
         writer.pipe.write_all(&fs::read(&file).unwrap()).unwrap();
-        wait_until("the store is held", || is_held(&url));
+        writer.wait_until_it_holds(place.path());
         let holder = format!("process {}", writer.child.id());
         for url in [&url, &bare] {
             for command in commands(url, &file) {
