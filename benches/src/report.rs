@@ -249,7 +249,7 @@ impl Report {
 
 fn spread(of: &Summary) -> String {
     let part = of.spread().map(percent);
-    part.map_or(MISSING.to_owned(), |part| format!("\u{b1}{part}"))
+    part.map_or(MISSING.to_owned(), |part| format!("+-{part}"))
 }
 
 impl fmt::Display for Report {
