@@ -47,6 +47,18 @@ impl<E: RawEngine> fmt::Debug for Store<E> {
     }
 }
 
+/// A file that is missing in a store that the marker calls complete is damage, and no reason to
+/// make a new store.
+fn lost_file(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound { path } => {
+            let path = path.clone();
+            Error::corruption(path, "the file is missing").with_source(error)
+        }
+        _ => error,
+    }
+}
+
 /// A random number for a new store.
 pub(crate) fn new_store_id() -> Result<u128> {
     let mut bytes = [0u8; 16];
@@ -225,7 +237,8 @@ impl<E: RawEngine> Store<E> {
             fresh,
             options,
         };
-        let (engine, opened) = boundary::call::<E, _>(|| E::open(&request, engine_options))?;
+        let (engine, opened) = boundary::call::<E, _>(|| E::open(&request, engine_options))
+            .map_err(|error| if fresh { error } else { lost_file(error) })?;
         let caps = engine.capabilities();
         let catalogue = Catalogue::new(merged.tables.clone())?;
         let last_seq = boundary::call::<E, _>(|| read::commit_seq::<E, _>(&engine.view()?))?;

@@ -74,16 +74,24 @@ pub(crate) fn merge(
 
 /// Refuses settings that bear meaning and differ from those the table was made with.
 fn check_settings(made: &TableDef, declared: &TableDef) -> Result<()> {
-    let settings = |def: &TableDef| (def.checksum(), def.key_limit());
-    if settings(made) == settings(declared) {
-        return Ok(());
+    let name = made.name();
+    if made.checksum() != declared.checksum() {
+        return Err(refused(format!(
+            "table {name} was made with the checksum setting {:?} and is declared with {:?}; the \
+             setting is fixed when a table is made",
+            made.checksum(),
+            declared.checksum()
+        )));
     }
-    Err(refused(format!(
-        "table {} was made with {:?} and is declared with {:?}",
-        made.name(),
-        settings(made),
-        settings(declared)
-    )))
+    if made.key_limit() != declared.key_limit() {
+        return Err(refused(format!(
+            "table {name} was made with the key limit {:?} and is declared with {:?}; the limit is \
+             fixed when a table is made",
+            made.key_limit(),
+            declared.key_limit()
+        )));
+    }
+    Ok(())
 }
 
 impl Merged {

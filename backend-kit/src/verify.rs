@@ -6,8 +6,8 @@
 //! may crash on damaged files, so tools run this in a child process (the facade does).
 
 use storage_api::{
-    Access, Count, Cursor, Error, ErrorKind, Finding, KeyRange, KvStore, Reader, Result,
-    TableCheck, TableId, Verify, VerifyReport,
+    Access, BitRot, ChecksumSetting, Count, Cursor, Error, ErrorKind, Finding, KeyRange, KvStore,
+    Reader, Result, TableCheck, TableId, Verify, VerifyReport,
 };
 
 use crate::boundary;
@@ -72,6 +72,18 @@ impl<E: RawEngine> Verify for Store<E> {
                 place: "engine check".to_owned(),
                 what: chain(&error),
             }),
+        }
+        let engine_checks =
+            report.engine_check.is_some() || self.shared.caps.bit_rot != BitRot::NotDetected;
+        if !engine_checks {
+            let unchecked = self.catalogue().iter().filter(|table| {
+                table.def.checksum() == ChecksumSetting::None
+                    && report
+                        .tables
+                        .iter()
+                        .any(|t| t.table == table.def.name() && t.rows > 0)
+            });
+            report.unchecked_tables = unchecked.map(|t| t.def.name().to_owned()).collect();
         }
         Ok(report)
     }

@@ -9,7 +9,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,17 @@ pub struct LmdbEngine {
     limit_bytes: AtomicU64,
     /// The map at which a write last found no room, in bytes.
     full_at_bytes: AtomicU64,
+    /// Whether a write transaction is open.
+    is_writing: AtomicBool,
+}
+
+/// Says that a write transaction is open, until it drops.
+pub(crate) struct Writing<'e>(&'e AtomicBool);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl LmdbEngine {
@@ -100,6 +111,12 @@ impl LmdbEngine {
     /// Notes that a map of this size was too small, so that the next writer grows it.
     pub(crate) fn note_map_full(&self, map_bytes: u64) {
         self.full_at_bytes.store(map_bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that the write transaction is open.
+    pub(crate) fn writing(&self) -> Writing<'_> {
+        self.is_writing.store(true, Ordering::Relaxed);
+        Writing(&self.is_writing)
     }
 
     /// Grows the map before a write transaction, when it is more than half full or was found full,
@@ -266,6 +283,9 @@ impl RawEngine for LmdbEngine {
         };
         if request.is_writable() {
             remove_leftover(directory)?;
+            // A compaction may have ended between its rename and its sync. The name must be as
+            // durable as the commits that follow.
+            sync_directory(directory)?;
         }
         let lengthened = header::prepare(directory, request.fresh, request.is_writable())?;
         let (open, freed) = OpenEnv::open(&config, config.plan.initial_bytes)?;
@@ -281,6 +301,7 @@ impl RawEngine for LmdbEngine {
             held: RwLock::new(Held::Open(Arc::new(open))),
             config,
             full_at_bytes: AtomicU64::new(0),
+            is_writing: AtomicBool::new(false),
         };
         let opened = RawOpened {
             recovered: (!recovered.is_empty()).then(|| recovered.join("; ")),
@@ -387,22 +408,44 @@ impl RawEngine for LmdbEngine {
             return Err(lost("it was lost before"));
         };
         remove_leftover(&self.config.directory)?;
+        // Open before the swap, so that nothing but the sync itself can fail after it.
+        let at = |error| Error::from_io(error, self.config.directory.display().to_string());
+        let folder = File::open(&self.config.directory).map_err(at)?;
         let compacted = self.config.directory.join(COMPACTING_FILE);
         if let Err(error) = copy_env(open, &compacted, CompactionOption::Enabled) {
             remove_leftover(&self.config.directory)?;
             return Err(error);
         }
         let map_bytes = open.map_bytes();
-        self.reopen(&mut held, map_bytes, |directory| {
+        let mut is_swapped = false;
+        let done = self.reopen(&mut held, map_bytes, |directory| {
             fs::rename(&compacted, directory.join(DATA_FILE))
                 .map_err(|error| Error::from_io(error, compacted.display().to_string()))?;
-            sync_directory(directory)
-        })
+            is_swapped = true;
+            folder.sync_all().map_err(at)
+        });
+        if let Err(error) = &done {
+            if !is_swapped {
+                // The error that matters is the first one; opening removes what is left.
+                let _gone = remove_leftover(&self.config.directory);
+            } else if matches!(*held, Held::Open(_)) {
+                // A power cut may bring the old file back, and with it lose what is committed now.
+                *held = Held::Lost(format!("its compacted file is not durable: {error}"));
+            }
+        }
+        done
     }
 
     fn copy_to(&self, target: &Path) -> Result<bool> {
         let open = self.open_env()?;
-        copy_env(&open, &target.join(DATA_FILE), CompactionOption::Disabled)?;
+        // The plain copy takes LMDB's write mutex for a moment: it would wait for the transaction
+        // that is open, and for ever if that is this thread's own. The compacting one does not.
+        let option = if self.is_writing.load(Ordering::Relaxed) {
+            CompactionOption::Enabled
+        } else {
+            CompactionOption::Disabled
+        };
+        copy_env(&open, &target.join(DATA_FILE), option)?;
         sync_directory(target)?;
         Ok(true)
     }

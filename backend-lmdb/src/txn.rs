@@ -16,7 +16,7 @@ use self_cell::self_cell;
 use storage_api::{Count, Durability, Error, ErrorKind, KeyRange, Reader, Result, TableId, Writer};
 
 use crate::cursor::LmdbCursor;
-use crate::engine::LmdbEngine;
+use crate::engine::{LmdbEngine, Writing};
 use crate::env::{Db, OpenEnv};
 use crate::error::{ENGINE, is_before_writing, is_map_full};
 use crate::view;
@@ -36,6 +36,8 @@ self_cell!(
 pub struct LmdbTxn<'e> {
     held: Held,
     engine: &'e LmdbEngine,
+    // Dropped after LMDB's transaction.
+    _writing: Writing<'e>,
     /// LMDB's number of the commit this will be.
     id: usize,
     /// Append-only tables where a key did not come last; they get no more attempts in this
@@ -67,6 +69,7 @@ impl<'e> LmdbTxn<'e> {
         Ok(Self {
             held,
             engine,
+            _writing: engine.writing(),
             id,
             unordered: Vec::new(),
             thread: PhantomData,

@@ -75,6 +75,14 @@ fn sorted(error: redb::Error, place: &str) -> Error {
     Error::new(kind).with_engine(NAME).with_source(error)
 }
 
+/// The data file of a store is not there.
+#[cold]
+pub(crate) fn missing(source: io::Error, place: &str) -> Error {
+    Error::corruption(place, "the file is missing")
+        .with_source(source)
+        .with_engine(NAME)
+}
+
 /// An error of the operating system or of a storage backend.
 #[cold]
 pub(crate) fn from_io(source: io::Error, place: &str) -> Error {

@@ -17,7 +17,7 @@ use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{BackendError, StorageBackend};
 use storage_api::{Access, Error, Location, Result};
 
-use crate::error::{fail_at, from_io};
+use crate::error::{fail_at, from_io, missing};
 use crate::options::{BackendSource, DATA_FILE_NAME};
 use crate::used::{PAGE_BYTES, UsedPages};
 
@@ -76,7 +76,14 @@ impl Medium {
             }
             (BackendSource::Native, None) => Box::new(InMemoryBackend::new()),
             (BackendSource::Native, Some(path)) => {
-                let file = open_file(path, access, fresh).map_err(explain)?;
+                let file = open_file(path, access, fresh).map_err(|error| {
+                    // The store is there, so this is not the answer that there is none.
+                    if error.kind() == io::ErrorKind::NotFound && !fresh {
+                        missing(error, &place)
+                    } else {
+                        explain(error)
+                    }
+                })?;
                 Box::new(FileBackend::new(file).map_err(|error| fail_at(error, &place))?)
             }
         };

@@ -55,7 +55,7 @@ fn check_files(db: &Db) -> Result<RawCheck> {
         }),
     }
     check.summary = format!(
-        "RocksDB: {} files present in their size; {rows} rows read from them with block checksums",
+        "RocksDB: {} table files present in their size; {rows} rows read with block checksums",
         files.len()
     );
     Ok(check)

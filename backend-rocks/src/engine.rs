@@ -7,6 +7,8 @@
 
 use std::ffi::CStr;
 use std::fmt;
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +38,9 @@ pub const KEY_BYTES_MAX: usize = 4096;
 /// The longest value, in bytes. RocksDB counts a row in 32 bits and a block's offsets too; a
 /// quarter of that leaves room for both.
 pub const VALUE_BYTES_MAX: usize = 1 << 30;
+
+/// Where a copy is made inside its target, before its files are moved up.
+const COPY_FOLDER: &str = "copying";
 
 /// Operations from which a commit is sorted first.
 pub(crate) const SORT_BATCH_FROM: usize = 10_000;
@@ -95,6 +100,29 @@ impl RocksEngine {
     }
 }
 
+/// Moves every file of a folder into the one around it and removes the folder.
+fn move_files(folder: &Path, target: &Path) -> io::Result<()> {
+    let entries: Vec<fs::DirEntry> = fs::read_dir(folder)?.collect::<io::Result<_>>()?;
+    for entry in entries {
+        fs::rename(entry.path(), target.join(entry.file_name()))?;
+    }
+    fs::remove_dir(folder)
+}
+
+/// Refuses a database without any log. RocksDB keeps one at all times, in a copy too, and takes it
+/// for empty when it is gone, with all that was not in other files yet.
+fn check_log(path: &Path) -> Result<()> {
+    let explain = |error| Error::from_io(error, path.display().to_string());
+    for entry in fs::read_dir(path).map_err(explain)? {
+        let name = entry.map_err(explain)?.file_name();
+        if Path::new(&name).extension().is_some_and(|end| end == "log") {
+            return Ok(());
+        }
+    }
+    let place = path.display().to_string();
+    Err(Error::corruption(place, "the write-ahead log is missing"))
+}
+
 fn open_database(
     request: &RawOpen<'_>,
     path: &Path,
@@ -106,7 +134,9 @@ fn open_database(
     let there = if request.fresh {
         Vec::new()
     } else {
-        DB::list_cf(&database, path).map_err(explain)?
+        let there = DB::list_cf(&database, path).map_err(explain)?;
+        check_log(path)?;
+        there
     };
     let writable = request.is_writable();
     let tables = descriptors(request.tables, &there, writable, resources);
@@ -238,16 +268,16 @@ impl RawEngine for RocksEngine {
             // RocksDB makes no checkpoint of a database that is open read-only.
             return Ok(false);
         }
-        let io = |error| Error::from_io(error, target.display().to_string());
-        // RocksDB makes the directory itself, beside it first, and moves it here when it is whole.
-        std::fs::remove_dir(target).map_err(io)?;
-        let copied = Checkpoint::new(self.db.raw())
-            .and_then(|checkpoint| checkpoint.create_checkpoint(target))
-            .map_err(|error| fail(error, target));
-        if copied.is_err() && !target.exists() {
-            std::fs::create_dir(target).map_err(io)?;
-        }
-        copied.map(|()| true)
+        // RocksDB makes the directory itself, open to all, and another one beside it first. Both
+        // inside the target, it stays as private as it was made, and whatever a crash leaves goes
+        // with it.
+        let made = target.join(COPY_FOLDER);
+        Checkpoint::new(self.db.raw())
+            .and_then(|checkpoint| checkpoint.create_checkpoint(&made))
+            .map_err(|error| fail(error, target))?;
+        move_files(&made, target)
+            .map_err(|error| Error::from_io(error, target.display().to_string()))?;
+        Ok(true)
     }
 
     fn check(&self) -> Result<Option<RawCheck>> {

@@ -30,7 +30,9 @@ const OPEN_FILES_MAX: u64 = 16_384;
 /// Background threads at most when the caller names no number.
 const BACKGROUND_JOBS_MAX: usize = 8;
 
-/// What to do on opening when the write-ahead log is damaged before its end.
+/// What to do on opening when the write-ahead log is damaged before its end. A log that RocksDB
+/// closed and synced before it went on with the next one, and that is gone or shorter now, is
+/// `Corruption` either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DamagedLog {
     /// Keep the commits before the damage and drop it and what follows. A power cut leaves such a
@@ -109,6 +111,9 @@ impl Resources {
         database.set_max_background_jobs(self.background_jobs);
         database.set_write_buffer_manager(&self.memtables);
         database.set_wal_recovery_mode(self.recovery);
+        // Without the list, a log that is gone is no error: what only it held is lost, and what
+        // later logs hold is kept.
+        database.set_track_and_verify_wals_in_manifest(true);
         // A table that is hardly written would otherwise hold the log of all others.
         let log_bytes = (self.budget_bytes as u64 / 2).clamp(64 << 20, 1 << 30);
         database.set_max_total_wal_size(log_bytes);

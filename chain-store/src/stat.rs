@@ -105,6 +105,10 @@ pub struct TableStat {
     pub bytes: u64,
     /// Whether both numbers are exact.
     pub exact: bool,
+    /// Whether the number of rows is exact.
+    pub rows_exact: bool,
+    /// Whether the number of bytes is exact.
+    pub bytes_exact: bool,
 }
 
 /// The world state after a Bitcoin import.
@@ -166,12 +170,18 @@ impl StoreStat {
         let mut tables = Vec::with_capacity(store.catalogue().len());
         for table in store.catalogue().iter() {
             let stats = store.table_stats(table.id)?;
+            let (rows_exact, bytes_exact) = (
+                stats.rows.is_exact(),
+                stats.bytes.is_some_and(Count::is_exact),
+            );
             tables.push(TableStat {
                 name: table.def.name().to_owned(),
                 id: table.id.get(),
                 rows: stats.rows.get(),
                 bytes: stats.bytes.map_or(0, Count::get),
-                exact: stats.rows.is_exact() && stats.bytes.is_some_and(Count::is_exact),
+                exact: rows_exact && bytes_exact,
+                rows_exact,
+                bytes_exact,
             });
         }
         tables.sort_by(|a, b| a.name.cmp(&b.name));

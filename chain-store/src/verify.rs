@@ -28,6 +28,8 @@ enum Event {
         tables: Vec<Read>,
         findings: Vec<Found>,
         engine_check: Option<String>,
+        #[serde(default)]
+        unchecked_tables: Vec<String>,
     },
     /// The store could not be read at all.
     Failed { message: String },
@@ -123,6 +125,7 @@ fn event_of(report: &VerifyReport) -> Event {
             })
             .collect(),
         engine_check: report.engine_check.clone(),
+        unchecked_tables: report.unchecked_tables.clone(),
     }
 }
 
@@ -148,6 +151,7 @@ fn report_of(
             })
             .collect(),
         engine_check,
+        unchecked_tables: Vec::new(),
     }
 }
 
@@ -202,8 +206,10 @@ pub fn in_child(
             tables,
             findings,
             engine_check,
+            unchecked_tables,
         }) => {
             let mut report = report_of(tables, findings, engine_check);
+            report.unchecked_tables = unchecked_tables;
             if status.code().is_none() {
                 // Everything was read, but the engine did not get as far as closing the store.
                 report.findings.push(Finding {

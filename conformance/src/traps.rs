@@ -1,7 +1,7 @@
 //! The thirty semantic traps of storage engines: the rule for each, where it dies, the case that
 //! shows it.
 //!
-//! Source: contract 2.2. Invariant: every trap has a case whose name holds its number, and names it
+//! Invariant: every trap has a case whose name holds its number, and names it
 //! in the list; a unit test here holds the table and the list together.
 //!
 //! Four traps die when the program is compiled. These programs must not compile, and the case

@@ -1,7 +1,7 @@
 //! Commits: how durable they are asked to be, how durable they are, and their place in the order.
 //!
 //! Invariant: a persistent store may strengthen what was asked, never weaken it, and reports what
-//! it did ([`Commit::effective`]). Source: contract 2.3.
+//! it did ([`Commit::effective`]). See `docs/decisions/0003`.
 
 use std::fmt;
 

@@ -34,7 +34,7 @@ struct Inner {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Keys are at least one byte (contract 2.2, trap 1). Fix the input.
+    /// Keys are at least one byte (trap 1 of `docs/traps.md`). Fix the input.
     #[error("empty key; keys have 1 byte or more")]
     EmptyKey,
     /// The key exceeds the table's limit (trap 2). Fix the input.

@@ -234,6 +234,31 @@ fn a_copy_beside_writes_is_one_commit() {
     );
 }
 
+/// LMDB's plain copy takes the write mutex, which this thread holds: it would wait for itself.
+#[test]
+fn a_copy_beside_an_open_transaction_of_the_same_thread_does_not_hang() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    fill(&engine, 2_000);
+    let copy = tempfile::tempdir().unwrap();
+    let mut txn = engine.begin().unwrap();
+    txn.put(LOG, b"unfinished", b"v").unwrap();
+    txn.delete_range(ROWS, &KeyRange::all()).unwrap();
+    assert!(engine.copy_to(copy.path()).unwrap());
+    txn.commit(Durability::Durable).unwrap();
+    let copied = open(copy.path());
+    let view = copied.view().unwrap();
+    assert_eq!(view.count(ROWS).unwrap(), Count::Exact(2_000));
+    assert_eq!(view.get(LOG, b"unfinished").unwrap(), None);
+    let view = engine.view().unwrap();
+    assert_eq!(view.count(ROWS).unwrap(), Count::Exact(0));
+    // Without a transaction, the copy is LMDB's plain one again.
+    let plain = tempfile::tempdir().unwrap();
+    assert!(engine.copy_to(plain.path()).unwrap());
+    let len = |place: &Path| fs::metadata(place.join("data.mdb")).unwrap().len();
+    assert!(len(plain.path()) > len(copy.path()));
+}
+
 #[test]
 fn compaction_shrinks_the_file_and_keeps_the_rows() {
     let directory = tempfile::tempdir().unwrap();

@@ -171,12 +171,12 @@ fn what_is_not_a_database_is_refused() {
     let file = directory.path().join(DATA_FILE_NAME);
     let refused = |opening: Opening| opening.open(directory.path()).unwrap_err();
 
-    // A lost file does not become an empty store.
+    // A lost file does not become an empty store, nor a store that never was: `NotFound` would
+    // invite the caller to make one.
     for opening in [Opening::again(), Opening::read_only()] {
-        assert!(matches!(
-            refused(opening).kind(),
-            ErrorKind::NotFound { .. }
-        ));
+        let error = refused(opening);
+        assert!(error.is_corruption(), "{error:?}");
+        assert!(error.to_string().contains("missing"), "{error}");
         assert!(!file.exists());
     }
     for content in [&b""[..], b"short", &[b'x'; 50_000]] {

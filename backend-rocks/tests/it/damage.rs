@@ -232,6 +232,92 @@ fn a_log_that_is_cut_off_loses_its_last_commit_only() {
     assert_eq!(rows(&store.begin_read().unwrap(), table).len(), 19);
 }
 
+/// A store of two rows in [`PLAIN`], the first of which is in a log that RocksDB has closed: it goes
+/// on with a new one when the memtable of any table is full.
+fn of_two_logs(place: &Place) -> RocksStore {
+    let mut options = OpenOptions::new();
+    options.memory_budget_bytes = Some(8 << 20);
+    let store = place.try_open(&options).unwrap();
+    let (plain, hinted) = (id(&store, &PLAIN), id(&store, &HINTED));
+    let put = |table, number: u32, value: &[u8]| {
+        let mut batch = WriteBatch::new();
+        batch.put(table, &key(number), value).unwrap();
+        store.apply(&batch, Durability::Durable).unwrap();
+    };
+    put(plain, 0, b"early");
+    let full = (0..1_000).any(|number| {
+        put(hinted, number, &[number as u8; 30_000]);
+        with_name(place, ".log").len() > 1 && !with_name(place, ".sst").is_empty()
+    });
+    assert!(full, "no memtable was ever flushed");
+    put(plain, 1, b"late");
+    store
+}
+
+/// Opened without the old log, the store would lose early commits, keep late ones and say nothing.
+#[test]
+fn a_log_that_is_gone_is_damage_and_not_a_gap_in_the_commits() {
+    let place = Place::new();
+    drop(of_two_logs(&place));
+    let first = with_name(&place, ".log").remove(0);
+    let kept = fs::read(&first).unwrap();
+    fs::remove_file(&first).unwrap();
+    for options in [OpenOptions::new(), OpenOptions::read_only()] {
+        let error = place.try_open(&options).unwrap_err();
+        assert!(error.is_corruption(), "{error:?}");
+    }
+    fs::write(&first, &kept[..kept.len() / 2]).unwrap();
+    assert!(refused(&place).is_corruption());
+    fs::write(&first, kept).unwrap();
+    assert_eq!(count(&place.open()), 2);
+}
+
+/// What was not flushed yet is in the log alone, and a store that lost it would open without.
+#[test]
+fn a_store_whose_only_log_is_gone_is_damaged() {
+    let place = Place::new();
+    let store = place.open();
+    let mut batch = WriteBatch::new();
+    batch.put(id(&store, &PLAIN), b"k", b"v").unwrap();
+    store.apply(&batch, Durability::Durable).unwrap();
+    drop(store);
+    let logs = with_name(&place, ".log");
+    assert_eq!(logs.len(), 1, "{logs:?}");
+    let kept = fs::read(&logs[0]).unwrap();
+    fs::remove_file(&logs[0]).unwrap();
+    for options in [OpenOptions::new(), OpenOptions::read_only()] {
+        let error = place.try_open(&options).unwrap_err();
+        assert!(error.is_corruption(), "{error:?}");
+        assert_eq!(with_name(&place, ".log"), Vec::<PathBuf>::new());
+    }
+    fs::write(&logs[0], kept).unwrap();
+    assert_eq!(count(&place.open()), 1);
+    // Nothing was committed to these, and each has its log.
+    let empty = Place::new();
+    let copy = Place::new();
+    drop(empty.open());
+    empty
+        .open()
+        .as_backup()
+        .unwrap()
+        .backup(&copy.path)
+        .unwrap();
+    for place in [empty, copy] {
+        assert_eq!(count(&place.open()), 0);
+        assert_eq!(count(&place.open()), 0);
+    }
+}
+
+#[test]
+fn a_backup_of_several_logs_is_whole() {
+    let place = Place::new();
+    let store = of_two_logs(&place);
+    let copy = Place::new();
+    store.as_backup().unwrap().backup(&copy.path).unwrap();
+    assert_eq!(count(&copy.open()), 2);
+    assert_eq!(count(&copy.open()), 2);
+}
+
 fn count(store: &RocksStore) -> usize {
     rows(&store.begin_read().unwrap(), id(store, &PLAIN)).len()
 }

@@ -1,5 +1,9 @@
 //! Upkeep: compaction and backup beside live views, syncing, and what is known without a scan.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use backend_rocks::{RocksOptions, RocksStore};
 use storage_api::{
     Durability, Effective, Engine, KeyRange, KvStore, OpenOptions, Reader, ReaderExt, TableId,
@@ -40,6 +44,23 @@ fn a_backup_is_a_store_of_the_last_commit() {
     let second = Place::new();
     read_only.as_backup().unwrap().backup(&second.path).unwrap();
     assert_eq!(rows(&second.open().begin_read().unwrap(), plain).len(), 600);
+}
+
+#[test]
+fn a_backup_is_as_private_as_a_store_and_holds_files_only() {
+    let place = Place::new();
+    let store = place.open();
+    fill(&store, id(&store, &PLAIN), 0, 500);
+    let copy = Place::new();
+    store.as_backup().unwrap().backup(&copy.path).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&place.data()), 0o700);
+    assert_eq!(mode(&copy.data()), 0o700);
+    assert_eq!(mode(&copy.path), 0o700);
+    for entry in fs::read_dir(copy.data()).unwrap() {
+        let entry = entry.unwrap();
+        assert!(entry.file_type().unwrap().is_file(), "{entry:?}");
+    }
 }
 
 #[test]

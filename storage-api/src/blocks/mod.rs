@@ -9,7 +9,7 @@
 //! Invariants: heights have no gap between tail and tip; each block's parent is the block below it;
 //! a hash stands for one block; a transaction id maps to every place that carries it (Bitcoin has
 //! duplicates), a lookup returns the newest, and truncation restores the one before. Source: seeds
-//! R11-R16, contract 4.7.
+//! R11-R16 (RepChain).
 
 mod auto_commit;
 mod kv;

@@ -96,6 +96,9 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
     /// The engine's own check, in words; `None` when it has none.
     pub engine_check: Option<String>,
+    /// Tables whose values nobody checks: no envelope, and an engine that checks neither what it
+    /// reads nor its files. Changed bytes inside their values cannot be noticed.
+    pub unchecked_tables: Vec<String>,
 }
 
 impl VerifyReport {

@@ -3,7 +3,7 @@
 //! Design: bytes at the bottom, unsigned lexicographic order, reads by `&self` and writes by `&mut
 //! self` so that writing while iterating does not compile, borrowed values, lending cursors.
 //! `KvStore` has no `open`, no associated constant and no generic method, so engines, decorators,
-//! the enum of engines and the erased form are all stores. Source: contract 4.
+//! the enum of engines and the erased form are all stores.
 
 mod batch;
 mod extend;
