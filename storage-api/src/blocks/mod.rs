@@ -8,8 +8,8 @@
 //!
 //! Invariants: heights have no gap between tail and tip; each block's parent is the block below it;
 //! a hash stands for one block; a transaction id maps to every place that carries it (Bitcoin has
-//! duplicates), a lookup returns the newest, and truncation restores the one before. Source: seeds
-//! R11-R16 (RepChain).
+//! duplicates), a lookup returns the newest, and truncation restores the one before. Source:
+//! RepChain's block chapter.
 
 mod auto_commit;
 mod kv;
