@@ -8,7 +8,7 @@ use chain_store::StoreUrl;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands;
-use crate::exit;
+use crate::exit::{self, Doing, Task};
 use crate::output::Format;
 
 const EXAMPLES: &str = "\
@@ -34,6 +34,25 @@ pub(crate) struct Arguments {
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// What is being done, for what is said when it fails.
+    pub(crate) fn doing(&self) -> Doing<'_> {
+        let (task, store) = match &self.command {
+            Command::Import(args) => (Task::Import, Some(&args.store)),
+            Command::Verify(args) => (Task::Verify, Some(&args.store)),
+            Command::Blocks(args) => (Task::Other, Some(args.store())),
+            Command::Get(args) => (Task::Other, Some(&args.store)),
+            Command::List(args) => (Task::Other, Some(&args.store)),
+            Command::Stat(args) => (Task::Other, Some(&args.store)),
+            Command::Demo(_) | Command::Version(_) => (Task::Other, None),
+        };
+        Doing {
+            task,
+            store: store.map(|arg| &arg.store),
+        }
+    }
 }
 
 fn after_help() -> String {
@@ -80,6 +99,9 @@ mod tests {
                 help.contains(&code),
                 "exit code {code:?} is not in the help"
             );
+        }
+        for words in ["killed by a signal", "or another schema", "--first-height"] {
+            assert!(help.contains(words), "{words:?} is not in the help");
         }
     }
 }

@@ -4,12 +4,15 @@
 //! one exit code; the codes are promised to scripts and never change their meaning. Source:
 //! ecosystem 1.2.
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Error;
-use chain_store::ImportError;
 use chain_store::bitcoin;
 use chain_store::verify::VerifyError;
+use chain_store::{ImportError, MarkerState, StoreUrl, read_marker};
 use storage_api::ErrorKind;
 use storage_api::blocks::BlockError;
 
@@ -49,11 +52,15 @@ impl Exit {
                 "the check ran and found damage or a difference, a file to import is damaged or \
                  does not fit, or what was asked for is not in the store",
             ),
-            Self::Usage => (2, "the command line is wrong"),
+            Self::Usage => (
+                2,
+                "the command line is wrong, or its --first-height does not fit the chain",
+            ),
             Self::Locked => (3, "another process holds the store"),
             Self::WrongStore => (
                 4,
-                "no store there, not a store, or one of another engine, chain or newer format",
+                "no store there, not a store, one of another engine, chain or newer format, or \
+                 another schema",
             ),
             Self::Unsupported => (5, "this engine or this build of the program cannot do that"),
             Self::Io => (
@@ -90,6 +97,8 @@ pub(crate) fn help() -> String {
         let (code, meaning) = exit.row();
         text.push_str(&format!("\n  {code:>3}  {meaning}"));
     }
+    text.push_str("\n       killed by a signal: an engine's library gave up on a damaged store; ");
+    text.push_str("run verify");
     text
 }
 
@@ -129,14 +138,33 @@ impl Stop {
     }
 }
 
+/// What is being done, as far as what to do next depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Import,
+    Verify,
+    Other,
+}
+
+/// The task, and the store that it is done to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doing<'a> {
+    pub(crate) task: Task,
+    pub(crate) store: Option<&'a StoreUrl>,
+}
+
 /// Prints the error with its causes and what to do about it, and says how the program ends.
-pub(crate) fn report(error: &Error) -> Exit {
+pub(crate) fn report(error: &Error, doing: Doing<'_>) -> Exit {
     let exit = of(error);
     if exit == Exit::Done {
         return exit;
     }
+    if let Some(VerifyError::Refused { .. }) = error.downcast_ref() {
+        // The second process has told it on the same standard error, with its hint.
+        return exit;
+    }
     say(&format!("chainstore: error: {error:#}"));
-    if let Some(hint) = store_kind(error).and_then(hint) {
+    if let Some(hint) = store_error(error).and_then(|error| hint(error, doing)) {
         say(&format!("chainstore: hint: {hint}"));
     }
     exit
@@ -216,27 +244,40 @@ fn of_verify(error: &VerifyError) -> Exit {
 }
 
 /// The store's own error, wherever it stands in the chain.
-fn store_kind(error: &Error) -> Option<&ErrorKind> {
+fn store_error(error: &Error) -> Option<&storage_api::Error> {
     error.chain().find_map(|cause| {
-        let direct = cause
-            .downcast_ref::<storage_api::Error>()
-            .map(storage_api::Error::kind);
+        let direct = cause.downcast_ref::<storage_api::Error>();
         // These two pass their source on as themselves, so it is no link of its own.
         direct
             .or_else(|| match cause.downcast_ref::<ImportError>() {
-                Some(ImportError::Store(error)) => Some(error.kind()),
+                Some(ImportError::Store(error) | ImportError::Blocks(BlockError::Store(error))) => {
+                    Some(error)
+                }
                 _ => None,
             })
             .or_else(|| match cause.downcast_ref::<BlockError>() {
-                Some(BlockError::Store(error)) => Some(error.kind()),
+                Some(BlockError::Store(error)) => Some(error),
                 _ => None,
             })
     })
 }
 
 /// What to type or do next.
-fn hint(kind: &ErrorKind) -> Option<String> {
-    Some(match kind {
+fn hint(error: &storage_api::Error, doing: Doing<'_>) -> Option<String> {
+    let store = doing
+        .store
+        .map_or_else(String::new, |url| format!(" --store {url}"));
+    if is_disk_full(error) {
+        let next = match doing.task {
+            Task::Import => "; it goes on from the last stored block",
+            Task::Verify | Task::Other => "",
+        };
+        return Some(format!(
+            "free some space, then run the same command again{next}"
+        ));
+    }
+    Some(match error.kind() {
+        ErrorKind::NotAStore { path, .. } => of_foreign(Path::new(path)),
         ErrorKind::NotFound { path } => {
             format!("`chainstore import --store ENGINE:{path} ...` makes one")
         }
@@ -252,19 +293,88 @@ fn hint(kind: &ErrorKind) -> Option<String> {
         ErrorKind::EngineNotCompiled { feature, .. } => {
             format!("cargo run --release --features {feature} -- ...")
         }
+        ErrorKind::Corruption { .. } if doing.task == Task::Verify => {
+            "restore the store from a backup, or make it again elsewhere".to_owned()
+        }
         ErrorKind::Corruption { .. } => {
-            "`chainstore verify --store URL` says what else is damaged".to_owned()
+            format!("`chainstore verify{store}` says what else is damaged")
         }
         ErrorKind::UnknownTable { .. } => {
-            "`chainstore list --store URL` names the tables".to_owned()
+            format!("`chainstore list{store}` names the tables")
         }
         _ => return None,
     })
 }
 
+/// Whether a full device is the reason, also behind a commit of unknown outcome.
+fn is_disk_full(error: &storage_api::Error) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |cause| cause.source()).any(|cause| {
+        let ours = cause.downcast_ref::<storage_api::Error>();
+        let system = cause.downcast_ref::<io::Error>();
+        ours.is_some_and(|error| *error.kind() == ErrorKind::DiskFull)
+            || system.is_some_and(|error| {
+                use io::ErrorKind::{QuotaExceeded, StorageFull};
+                matches!(error.kind(), StorageFull | QuotaExceeded)
+            })
+    })
+}
+
+/// What to do about a place that is no store, by what is there.
+fn of_foreign(path: &Path) -> String {
+    if let Ok(Some(marker)) = read_marker(path)
+        && marker.state == MarkerState::Creating
+    {
+        return "run the command that made it again; nothing was stored yet".to_owned();
+    }
+    let is_empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty {
+        "it is empty; name the engine to make a store there: --store ENGINE:PATH".to_owned()
+    } else {
+        "it is not a store and nothing in it was touched; name another place".to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hint_of(error: &Error, task: Task) -> String {
+        let url = StoreUrl::Path("some/store".into());
+        let doing = Doing {
+            task,
+            store: Some(&url),
+        };
+        let hint = store_error(error).and_then(|error| hint(error, doing));
+        hint.unwrap_or_default()
+    }
+
+    #[test]
+    fn a_full_device_is_told_wherever_it_stands() {
+        let full = || storage_api::Error::new(ErrorKind::DiskFull);
+        let unknown = || storage_api::Error::new(ErrorKind::CommitUnknown);
+        let system = io::Error::from(io::ErrorKind::StorageFull);
+        for error in [
+            Error::from(ImportError::Store(full())),
+            Error::from(ImportError::Store(unknown().with_source(full()))),
+            Error::from(ImportError::Blocks(BlockError::Store(full()))),
+            Error::from(unknown().with_source(system)),
+        ] {
+            let hint = hint_of(&error, Task::Import);
+            assert!(hint.starts_with("free some space"), "{error:#}: {hint}");
+            assert!(hint.ends_with("from the last stored block"), "{hint}");
+            assert!(hint_of(&error, Task::Other).ends_with("same command again"));
+        }
+        assert_eq!(hint_of(&Error::from(unknown()), Task::Import), "");
+    }
+
+    #[test]
+    fn damage_names_the_store_and_verify_does_not_send_to_itself() {
+        let damaged = Error::from(storage_api::Error::corruption("a", "b"));
+        let hint = hint_of(&damaged, Task::Other);
+        assert!(hint.contains("verify --store some/store"), "{hint}");
+        assert!(!hint_of(&damaged, Task::Verify).contains("verify"));
+    }
 
     #[test]
     fn codes_are_those_promised() {
@@ -281,7 +391,7 @@ mod tests {
         for engine in chain_store::EngineName::ALL {
             let error = Error::from(engine.not_compiled()).context("outer");
             assert_eq!(of(&error), Exit::Unsupported, "{engine}");
-            let hint = store_kind(&error).and_then(hint).unwrap_or_default();
+            let hint = hint_of(&error, Task::Other);
             assert!(hint.contains(engine.as_str()), "{hint}");
         }
     }

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let ended = interrupt::install().and_then(|()| commands::run(&arguments));
     match ended {
         Ok(exit) => exit.into(),
-        Err(error) => exit::report(&error).into(),
+        Err(error) => exit::report(&error, arguments.doing()).into(),
     }
 }
 

@@ -79,7 +79,9 @@ impl Progress {
             if now >= self.line_due {
                 self.line_due = now + LINE_INTERVAL;
                 let line = self.line(done, now.duration_since(self.begun));
-                say(&format!("{line} {}", note()));
+                let note = note();
+                let comma = if note.is_empty() { "" } else { ", " };
+                say(&format!("{line}{comma}{note}"));
             }
         }
     }
@@ -115,17 +117,17 @@ impl Drop for Progress {
 }
 
 fn bar(what: &'static str, unit: Unit, total: Option<u64>) -> ProgressBar {
-    let (numbers, rate) = match unit {
-        Unit::Bytes => ("{bytes}/{total_bytes}", "{bytes_per_sec}"),
-        Unit::Things(_) => ("{human_pos}/{human_len}", "{per_sec}"),
+    let (position, rate) = match unit {
+        Unit::Bytes => ("{bytes}", "{bytes_per_sec}"),
+        Unit::Things(_) => ("{human_pos}", "{per_sec}"),
     };
     let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
     let template = if total.is_some() {
-        format!("{{prefix}} [{{bar:30}}] {numbers} {rate} {{eta}} left {{msg}}")
+        format!("{{prefix}} [{{bar:8}}] {{percent}}% {rate} {{eta}} left {{wide_msg}}")
     } else {
-        let position = numbers.split('/').next().unwrap_or_default();
-        format!("{{prefix}} {{spinner}} {position} {rate} {{elapsed}} {{msg}}")
+        format!("{{prefix}} {{spinner}} {position} {rate} {{elapsed}} {{wide_msg}}")
     };
+    // The words at the end are cut to what the terminal has left, so that no line is broken.
     // A template that cannot be read leaves the library's own style.
     if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style.progress_chars("=> "));
@@ -137,6 +139,10 @@ fn bar(what: &'static str, unit: Unit, total: Option<u64>) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::{ProgressDrawTarget, TermLike};
+
     use super::*;
 
     #[test]
@@ -151,6 +157,70 @@ mod tests {
         assert_eq!(line, "import: 1,000 blocks, 500/s");
         let line = progress(Some(4_000)).line(0, Duration::ZERO);
         assert_eq!(line, "import: 0 of 4,000 blocks, 0/s");
+    }
+
+    /// A terminal of 80 columns that keeps what is written.
+    #[derive(Clone, Debug, Default)]
+    struct Narrow(Arc<Mutex<Vec<String>>>);
+
+    impl Narrow {
+        fn keep(&self, text: &str) -> io::Result<()> {
+            if let Ok(mut kept) = self.0.lock() {
+                kept.push(text.to_owned());
+            }
+            Ok(())
+        }
+    }
+
+    impl TermLike for Narrow {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.keep(text)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.keep(text)
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn bars_fit_80_columns() {
+        for unit in [Unit::Bytes, Unit::Things("blocks")] {
+            for total in [None, Some(134_217_728)] {
+                let terminal = Narrow::default();
+                let bar = bar("import", unit, total);
+                bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
+                bar.set_message("123,456 blocks stored, 123,456 known before".to_owned());
+                bar.set_position(123_456_789);
+                bar.force_draw();
+                bar.abandon();
+                let kept = terminal.0.lock().map(|kept| kept.clone());
+                let kept = kept.unwrap_or_default();
+                let shown = kept.iter().any(|text| text.contains("blocks sto"));
+                assert!(shown, "{kept:?}");
+                let widest = kept.iter().map(|text| text.trim_end().len()).max();
+                assert!(widest.is_some_and(|widest| widest <= 80), "{kept:?}");
+            }
+        }
     }
 
     #[test]

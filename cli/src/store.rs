@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 use chain_store::{AnyStore, EngineName, StoreUrl, read_marker};
 use storage_api::blocks::KvBlocks;
-use storage_api::{KvStore, OpenOptions};
+use storage_api::{ErrorKind, KvStore, OpenOptions};
 
 use crate::exit::Stop;
 
@@ -30,9 +30,26 @@ pub(crate) fn check_persistent(url: &StoreUrl) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a directory without a marker that a bare path names, before anything else looks at it.
+/// What cannot be looked at is left to the opening, which says why.
+pub(crate) fn check_marked(url: &StoreUrl) -> Result<()> {
+    if let StoreUrl::Path(path) = url
+        && path.is_dir()
+        && matches!(read_marker(path), Ok(None))
+    {
+        let kind = ErrorKind::NotAStore {
+            path: path.display().to_string(),
+            found: "no CHAINSTORE file".to_owned(),
+        };
+        return Err(storage_api::Error::new(kind).into());
+    }
+    Ok(())
+}
+
 /// Opens an existing store to read.
 pub(crate) fn open_to_read(url: &StoreUrl) -> Result<AnyStore> {
     check_persistent(url)?;
+    check_marked(url)?;
     let store = AnyStore::open_existing(&url.to_string(), &OpenOptions::read_only())?;
     Ok(store)
 }

@@ -131,6 +131,16 @@ struct Source {
     order: HashOrder,
 }
 
+impl BlocksArgs {
+    /// The store that is read.
+    pub(crate) const fn store(&self) -> &StoreArg {
+        match &self.command {
+            BlocksCommand::Get(args) => &args.store,
+            BlocksCommand::List(args) => &args.store,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &BlocksArgs, out: &mut Output) -> Result<Exit> {
     match &args.command {
@@ -238,21 +248,25 @@ fn to_table(block: &Whole) -> String {
 }
 
 const HEAD: &str = "    height      txs        bytes  hash";
+const HEAD_OF_PLACES: &str = "    height      txs        bytes  position  hash";
 
 fn to_line(row: &Row) -> String {
-    let line = format!(
-        "{:>10} {:>8} {:>12}  {}",
+    let position = row
+        .position
+        .map_or_else(String::new, |position| format!("  {position:>8}"));
+    format!(
+        "{:>10} {:>8} {:>12}{position}  {}",
         row.height, row.transactions, row.body_bytes, row.hash
-    );
-    row.position.map_or(line.clone(), |position| {
-        format!("{line} position {position}")
-    })
+    )
 }
 
 fn list(args: &BlocksListArgs, out: &mut Output) -> Result<()> {
     let source = Source::open(&args.store)?;
     let limit = args.limit.unwrap_or(u64::MAX);
-    let mut list = out.list(HEAD)?;
+    let mut list = out.list(match args.from.tx {
+        Some(_) => HEAD_OF_PLACES,
+        None => HEAD,
+    })?;
     if let Some(tx) = &args.from.tx {
         let places = source
             .blocks

@@ -22,7 +22,7 @@ Examples:
   chainstore get --store ./node --table blocks.bodies 00000000000000aa --raw > block.bin")]
 pub(crate) struct GetArgs {
     #[command(flatten)]
-    store: StoreArg,
+    pub(crate) store: StoreArg,
 
     /// The table; `chainstore list` names them.
     #[arg(long, value_name = "NAME")]

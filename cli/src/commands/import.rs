@@ -10,9 +10,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use chain_store::{
-    AnyStore, BitcoinImport, Coverage, ImportError, ImportReport, Opener, StoreUrl, read_marker,
+    AnyStore, BitcoinImport, Coverage, ImportError, ImportReport, Opener, StoreUrl, bitcoin,
+    read_marker,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -39,7 +40,7 @@ Examples:
   chainstore import --store redb:./one --from bitcoin --partial block-367891.raw.zst")]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
-    store: StoreArg,
+    pub(crate) store: StoreArg,
 
     /// Which program's files.
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -123,6 +124,7 @@ struct Summary {
 pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
     let url = &args.store.store;
     let total = length_of(&args.files)?;
+    store::check_marked(url)?;
     let opener = Opener {
         schema: BitcoinImport::<AnyStore>::schema(checksum(args, url)?)?,
         ..Opener::default()
@@ -134,7 +136,7 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
         say("chainstore: note: a store in memory is gone when this command ends");
     }
     let begun = Instant::now();
-    let (report, outcome) = bitcoin(args, &opened, total)?;
+    let (report, outcome) = import_files(args, &opened, total)?;
     if let Err(error) = outcome {
         let stored = report.blocks + report.known_blocks;
         let tip = report
@@ -144,7 +146,7 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
             "chainstore: {} blocks before the error are stored{tip}",
             grouped(stored)
         ));
-        return Err(error.into());
+        return Err(in_words(error));
     }
     opened.sync()?;
     drop(writing);
@@ -168,8 +170,23 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The error, with plain words for a file that holds nothing.
+fn in_words(error: ImportError) -> Error {
+    match &error {
+        ImportError::Source(bitcoin::Error::Truncated {
+            at,
+            got_bytes: 0,
+            source: None,
+            ..
+        }) if at.offset == 0 => {
+            Stop::Different(format!("{}: the file is empty", at.file.display())).into()
+        }
+        _ => error.into(),
+    }
+}
+
 /// Imports all files; what was done so far comes back beside an error.
-fn bitcoin(
+fn import_files(
     args: &ImportArgs,
     opened: &AnyStore,
     total: Option<u64>,
@@ -191,7 +208,7 @@ fn bitcoin(
             progress.set(before + report.file_bytes_read, || {
                 let known = report.known_blocks;
                 format!(
-                    "{} blocks, {} known",
+                    "{} blocks stored, {} known before",
                     grouped(report.blocks),
                     grouped(known)
                 )

@@ -26,7 +26,7 @@ Examples:
   chainstore list --store ./node --table blocks.txs --prefix 0x20aa --reverse --output jsonl")]
 pub(crate) struct ListArgs {
     #[command(flatten)]
-    store: StoreArg,
+    pub(crate) store: StoreArg,
 
     /// The table whose rows are listed; without it the tables are listed.
     #[arg(long, value_name = "NAME")]
@@ -119,8 +119,8 @@ fn cells(row: TableRow) -> Vec<String> {
     vec![
         row.stat.name,
         row.stat.id.to_string(),
-        counted(row.stat.rows, row.stat.exact),
-        counted(row.stat.bytes, row.stat.exact),
+        counted(row.stat.rows, row.stat.rows_exact),
+        counted(row.stat.bytes, row.stat.bytes_exact),
         row.checksum.to_owned(),
         row.keys.to_owned(),
     ]

@@ -24,7 +24,7 @@ Examples:
   chainstore stat --store ./node --digest --output json")]
 pub(crate) struct StatArgs {
     #[command(flatten)]
-    store: StoreArg,
+    pub(crate) store: StoreArg,
 
     /// Also compute the digest of all content, which is the same on every engine; reads everything.
     #[arg(long)]
@@ -137,8 +137,8 @@ pub(crate) fn tables(stat: &StoreStat) -> String {
     let rows = stat.tables.iter().map(|row| {
         vec![
             row.name.clone(),
-            counted(row.rows, row.exact),
-            counted(row.bytes, row.exact),
+            counted(row.rows, row.rows_exact),
+            counted(row.bytes, row.bytes_exact),
         ]
     });
     table(&head, rows)

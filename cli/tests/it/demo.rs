@@ -89,6 +89,14 @@ fn the_tables_name_what_is_stored() {
 }
 
 #[test]
+fn memory_claims_no_durability() {
+    let ran = run(["demo", "--engine", "mem", "--blocks", "2"]).ok();
+    let said = "one commit each; memory keeps nothing";
+    assert!(ran.text().contains(said), "{ran}");
+    assert!(!ran.text().contains("durable"), "{ran}");
+}
+
+#[test]
 fn an_interrupted_demonstration_removes_its_store() {
     for engine in EngineName::compiled() {
         let place = tempfile::tempdir().unwrap();

@@ -406,5 +406,7 @@ fn a_file_that_is_not_there_makes_no_store() {
         import(&store, &text, &[]).refused(1, &["text.dat", "not a block file"]);
         fs::remove_dir_all(place.path().join("store")).unwrap();
     }
+    let empty = write(place.path(), "empty.dat", b"");
+    import("mem:", &empty, &[]).refused(1, &["empty.dat: the file is empty"]);
     assert_eq!(import("mem:", &place.path().join("x"), &[]).code, Some(74));
 }

@@ -217,6 +217,10 @@ fn blocks_are_listed_both_ways() {
         let hash = printed(&blocks[6].hash);
         assert_eq!(list(&["--hash", &hash, "--limit", "2"]), [7, 8]);
         assert_eq!(list(&["--tx", &printed(&blocks[4].tx_ids[1])]), [5]);
+        let tx = printed(&blocks[4].tx_ids[1]);
+        let places = run(["blocks", "list", "--store", &store, "--tx", &tx]).ok();
+        let head: Vec<_> = places.text().lines().take(1).collect();
+        assert!(head[0].ends_with("position  hash"), "{places}");
         let table = run(["blocks", "list", "--store", &store, "--limit", "1"]).ok();
         assert!(table.text().contains(&printed(&blocks[0].hash)), "{table}");
     }
@@ -234,6 +238,14 @@ fn statistics_of_a_store_without_blocks() {
         assert_eq!(json["format"], 1);
         assert_eq!(json["blocks"]["count"], 0);
         assert_eq!(json["blocks"]["tip_hash"], json!(null));
+        let table = &json["tables"][0];
+        let (rows, bytes) = (&table["rows_exact"], &table["bytes_exact"]);
+        assert_eq!(table["exact"], json!(*rows == true && *bytes == true));
+        let text = run(["stat", "--store", &store]).ok();
+        let line = text.text().lines().find(|line| line.starts_with("names"));
+        let cells: Vec<_> = line.unwrap().split_whitespace().collect();
+        assert_eq!(cells[1].starts_with('~'), *rows == false, "{text}");
+        assert_eq!(cells[2].starts_with('~'), *bytes == false, "{text}");
         assert!(json["disk_bytes"].as_u64().unwrap() > 0);
         assert!(json.get("bitcoin").is_none() && json.get("content_digest").is_none());
         let digest = run(["stat", "--store", &store, "--digest", "--output", "jsonl"]).ok();

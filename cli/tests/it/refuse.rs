@@ -110,6 +110,21 @@ fn a_newer_format() {
 }
 
 #[test]
+fn a_creation_that_was_cut_short() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let path = store(engine, place.path());
+        edit_marker(&path, "state ready\n", "state creating\n");
+        let words = ["cut short", "run the command that made it again"];
+        for command in commands(path.to_str().unwrap(), "unused") {
+            if command[0] != "import" {
+                run(&command).refused(4, &words);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_damaged_marker() {
     for engine in disk_engines() {
         let place = tempfile::tempdir().unwrap();
@@ -217,7 +232,18 @@ fn a_directory_or_file_of_somebody_else() {
         let words = [bare, "is not a store directory", "photos"];
         all_refused(place.path(), &url(engine, place.path()), 4, &words);
     }
-    all_refused(place.path(), bare, 4, &[bare, "is not a store directory"]);
+    let words = [
+        bare,
+        "is not a store directory",
+        "nothing in it was touched",
+    ];
+    all_refused(place.path(), bare, 4, &words);
+    let said = run(["stat", "--store", bare]).stderr;
+    assert!(!said.contains("ENGINE:PATH"), "{said}");
+    let empty = place.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let words = ["is not a store directory", "hint:", "ENGINE:PATH"];
+    all_refused(place.path(), empty.to_str().unwrap(), 4, &words);
     let file = foreign.join("photos/cat.jpg");
     for scheme in disk_engines()
         .map(|engine| format!("{engine}:"))

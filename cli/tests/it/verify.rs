@@ -52,6 +52,52 @@ fn a_sound_store_is_found_sound_and_not_touched() {
     }
 }
 
+#[test]
+fn values_that_nobody_checks_are_told() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = url(engine, place.path());
+        let schema = Schema::new([&TableDef::new("plain")]).unwrap();
+        {
+            let _alone = alone();
+            let opened = AnyStore::open(&store, &schema).unwrap();
+            let table = opened.catalogue().id("plain").unwrap();
+            let mut batch = WriteBatch::new();
+            batch.put(table, b"key", b"value").unwrap();
+            opened.apply(&batch, Durability::Durable).unwrap();
+        }
+        let json = run(["verify", "--store", &store, "--output", "json"]).ok();
+        let json = json.json();
+        assert_eq!(json["sound"], true);
+        let bare = place.path().join("store");
+        let ran = run(["verify", "--store", bare.to_str().unwrap()]).ok();
+        if engine == EngineName::Lmdb {
+            assert_eq!(json["unchecked_tables"], serde_json::json!(["plain"]));
+            let said = "no damage found\nvalues of 1 table carry no checksum and engine lmdb";
+            assert!(ran.text().contains(said), "{ran}");
+            assert!(!ran.text().contains("sound"), "{ran}");
+        } else {
+            assert_eq!(json["unchecked_tables"], serde_json::json!([]));
+            assert!(ran.text().ends_with("sound\n"), "{ran}");
+        }
+        assert!(ran.text().contains("engine's own check: "), "{ran}");
+    }
+}
+
+#[test]
+fn an_open_error_is_told_once() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = filled(engine, place.path());
+        let marker = place.path().join("store/CHAINSTORE");
+        fs::write(marker, "nonsense").unwrap();
+        let ran = run(["verify", "--store", &store]);
+        assert_eq!(ran.stderr.matches("error:").count(), 1, "{ran}");
+        assert!(!ran.stderr.contains("chainstore verify"), "{ran}");
+        assert!(!ran.stderr.contains("URL"), "{ran}");
+    }
+}
+
 /// Damages one value; a file without the pattern (compressed) is damaged in its middle.
 fn damage(file: &Path) -> bool {
     let mut bytes = fs::read(file).unwrap();

@@ -142,7 +142,7 @@ pub(super) fn to_table(report: &Report) -> String {
     ];
     let mut rows = vec![
         vec![
-            "blocks stored, one durable commit each".to_owned(),
+            stored_how(report.engine).to_owned(),
             grouped(import.blocks),
             whole(import.blocks_per_second),
         ],
@@ -162,6 +162,15 @@ pub(super) fn to_table(report: &Report) -> String {
     );
     let tables = stat::tables(stat);
     format!("{tables}\n\n{}\n{commits}\n\n{about}", table(&head, rows))
+}
+
+/// What storing a block meant on this engine.
+fn stored_how(engine: &str) -> &'static str {
+    if engine == EngineName::Mem.as_str() {
+        "blocks stored, one commit each; memory keeps nothing"
+    } else {
+        "blocks stored, one durable commit each"
+    }
 }
 
 fn disk(stat: &StoreStat, engine: &str) -> String {
