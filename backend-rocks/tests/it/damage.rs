@@ -232,8 +232,8 @@ fn a_log_that_is_cut_off_loses_its_last_commit_only() {
     assert_eq!(rows(&store.begin_read().unwrap(), table).len(), 19);
 }
 
-/// A store of two rows in [`PLAIN`], the first of which is in a log that RocksDB has closed: it goes
-/// on with a new one when the memtable of any table is full.
+/// A store of two rows in [`PLAIN`], the first of which is in a log that RocksDB has closed: it
+/// goes on with a new one when the memtable of any table is full.
 fn of_two_logs(place: &Place) -> RocksStore {
     let mut options = OpenOptions::new();
     options.memory_budget_bytes = Some(8 << 20);

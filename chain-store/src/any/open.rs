@@ -101,10 +101,7 @@ fn engine_of(path: &Path) -> Result<EngineName> {
         Some(marker) => marker.engine.parse(),
         None => Err(Error::new(ErrorKind::NotAStore {
             path: place(),
-            found: format!(
-                "no {} file; write ENGINE:PATH to make a store",
-                directory::MARKER_FILE
-            ),
+            found: format!("no {} file", directory::MARKER_FILE),
         })),
     }
 }

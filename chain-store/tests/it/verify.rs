@@ -61,7 +61,11 @@ fn a_sound_store_of_every_engine_is_found_sound() {
         let rows: Vec<u64> = report.tables.iter().map(|table| table.rows).collect();
         assert_eq!(rows, [500, 500], "{engine}");
         // LMDB checks nothing by itself, so a table without envelope is said to be unchecked.
-        let expected: &[&str] = if engine == EngineName::Lmdb { &["plain"] } else { &[] };
+        let expected: &[&str] = if engine == EngineName::Lmdb {
+            &["plain"]
+        } else {
+            &[]
+        };
         assert_eq!(report.unchecked_tables, expected, "{engine}");
     }
 }
