@@ -1,8 +1,8 @@
 //! What a case is, how it ends, and the macros that state what must hold.
 //!
-//! Invariants: a case ends in one of three ways: it held, it failed with what was expected and what
-//! was found, or it does not apply because the store does not declare a capability, which is
-//! printed and counted, never silent. Nothing here is generic over stores, so that it compiles
+//! Invariants: a case ends in one of four ways: it held; it failed with what was expected and what
+//! was found; the store declares that it cannot and refused; or it does not apply to this store. The
+//! last two are printed and counted, never silent. Nothing here is generic over stores, so that it compiles
 //! once.
 
 use std::fmt;
@@ -43,6 +43,11 @@ pub enum CaseError {
         /// Where the case found it.
         at: &'static Location<'static>,
     },
+    /// The store declares that it cannot do this, and refused to when asked.
+    Unsupported {
+        /// What was asked for and refused.
+        what: String,
+    },
     /// The case has nothing to show on this store.
     Skipped {
         /// The capability or property that is missing.
@@ -61,6 +66,12 @@ impl CaseError {
         }
     }
 
+    /// The store refused as it declares.
+    #[must_use]
+    pub fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into() }
+    }
+
     /// The case does not apply.
     #[must_use]
     pub fn skipped(why: impl Into<String>) -> Self {
@@ -72,6 +83,7 @@ impl fmt::Display for CaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed { what, at } => write!(f, "{what} (at {}:{})", at.file(), at.line()),
+            Self::Unsupported { what } => write!(f, "UNSUPPORTED as declared: {what}"),
             Self::Skipped { why } => write!(f, "SKIPPED by capability: {why}"),
         }
     }

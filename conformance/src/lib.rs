@@ -21,6 +21,7 @@ mod chain;
 mod harness;
 mod lab;
 mod list;
+pub mod matrix;
 mod model;
 pub mod mutants;
 mod ops;

@@ -26,6 +26,8 @@ use crate::suite::CASES;
 pub enum Outcome {
     /// The requirement held.
     Passed,
+    /// The store declares that it cannot, and refused: what was asked for.
+    Unsupported(String),
     /// It does not apply, and why.
     Skipped(String),
     /// It did not hold: what was expected and found, a panic, or a hang.
@@ -71,6 +73,13 @@ impl Report {
             .filter(|report| matches!(report.outcome, Outcome::Failed(_)))
     }
 
+    /// Cases of what the store declares that it cannot do, and refused.
+    pub fn refusals(&self) -> impl Iterator<Item = &CaseReport> {
+        self.cases
+            .iter()
+            .filter(|report| matches!(report.outcome, Outcome::Unsupported(_)))
+    }
+
     /// Cases that did not apply.
     pub fn skips(&self) -> impl Iterator<Item = &CaseReport> {
         self.cases
@@ -85,18 +94,23 @@ impl fmt::Display for Report {
             let (group, name) = (report.case.group, report.case.name);
             match &report.outcome {
                 Outcome::Passed => writeln!(f, "{group}::{name} passed")?,
+                Outcome::Unsupported(what) => {
+                    writeln!(f, "{group}::{name} UNSUPPORTED as declared: {what}")?;
+                }
                 Outcome::Skipped(why) => {
                     writeln!(f, "{group}::{name} SKIPPED by capability: {why}")?;
                 }
                 Outcome::Failed(what) => writeln!(f, "{group}::{name} FAILED: {what}")?,
             }
         }
-        let (failed, skipped) = (self.failures().count(), self.skips().count());
-        let passed = self.passed();
         write!(
             f,
-            "{}: {passed} passed, {failed} failed, {skipped} skipped",
-            self.store
+            "{}: {} passed, {} failed, {} unsupported as declared, {} skipped",
+            self.store,
+            self.passed(),
+            self.failures().count(),
+            self.refusals().count(),
+            self.skips().count()
         )?;
         write!(f, " (seed {})", self.seed)
     }
@@ -135,6 +149,7 @@ fn run_here(case: &Case, make: &dyn Fn() -> Lab) -> Outcome {
     };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => Outcome::Passed,
+        Ok(Err(CaseError::Unsupported { what })) => Outcome::Unsupported(what),
         Ok(Err(CaseError::Skipped { why })) => Outcome::Skipped(why),
         Ok(Err(failed)) => Outcome::Failed(failed.to_string()),
         Err(panic) => Outcome::Failed(panic_text(&*panic)),
@@ -180,12 +195,16 @@ pub fn run_all<H: Harness>(store: &str) -> Report {
     )
 }
 
-/// [`run_all`], telling of each case as it ends.
+/// [`run_all`] over harnesses that `make` makes, telling of each case as it ends.
 #[must_use]
-pub fn run_all_telling<H: Harness>(store: &str, told: &mut dyn FnMut(&CaseReport)) -> Report {
+pub fn run_all_telling<H: Harness>(
+    store: &str,
+    make: impl Fn() -> H + Send + Sync + 'static,
+    told: &mut dyn FnMut(&CaseReport),
+) -> Report {
     run_all_in(
         store,
-        &(Arc::new(|| Lab::new(H::default())) as LabMaker),
+        &(Arc::new(move || Lab::new(make())) as LabMaker),
         told,
     )
 }
@@ -232,6 +251,11 @@ pub fn check_blocks<H: BlockHarness>(group: &str, name: &str) {
     );
 }
 
+/// Writes past the capture of test output, so that nothing is skipped silently.
+fn tell(line: &str) {
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 fn check_in(make: &LabMaker, group: &str, name: &str) {
     let found = CASES
         .iter()
@@ -242,11 +266,12 @@ fn check_in(make: &LabMaker, group: &str, name: &str) {
     let report = run_case(case, make, deadline());
     match report.outcome {
         Outcome::Passed => {}
-        Outcome::Skipped(why) => {
-            // Written past the capture of test output, so that no skip is silent.
-            let line = format!("{group}::{name} SKIPPED by capability: {why}\n");
-            let _ = std::io::stderr().write_all(line.as_bytes());
+        Outcome::Unsupported(what) => {
+            tell(&format!(
+                "{group}::{name} UNSUPPORTED as declared: {what}\n"
+            ));
         }
+        Outcome::Skipped(why) => tell(&format!("{group}::{name} SKIPPED by capability: {why}\n")),
         Outcome::Failed(what) => {
             panic!(
                 "{group}::{name}: {} {what} (CHAINSTORE_SEED={})",

@@ -47,7 +47,7 @@ fn every_sequence(
                 what: format!("in {range:?}, {sequence:?}: {what}"),
                 at,
             },
-            skipped @ CaseError::Skipped { .. } => skipped,
+            other => other,
         })?;
     }
     Ok(())

@@ -310,7 +310,7 @@ pub(crate) fn read_only_changes_no_byte(lab: &Lab) -> CaseResult {
             .as_ref()
             .is_err_and(|e| matches!(e.kind(), ErrorKind::Unsupported { .. }))
         {
-            return Err(CaseError::skipped("read_only_open is not declared"));
+            return Err(CaseError::unsupported("opening read-only is refused"));
         }
         let s = opened?;
         s.table_holds(s.a, &numbered_rows(300), "read-only")?;

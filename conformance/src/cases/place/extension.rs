@@ -40,10 +40,11 @@ pub(crate) fn compaction_changes_no_row(lab: &Lab) -> CaseResult {
             Mode::None,
             "compaction is declared and not there; mode"
         );
-        return Ok(());
+        return Err(CaseError::unsupported("the store offers no compaction"));
     };
     if declared == Mode::None {
-        return refused_as_unsupported(compact.compact(), "compact");
+        refused_as_unsupported(compact.compact(), "compact")?;
+        return Err(CaseError::unsupported("compaction is refused"));
     }
     for round in 0..2 {
         compact.compact()?;
@@ -97,12 +98,13 @@ pub(crate) fn a_backup_is_a_store_of_the_same_rows(lab: &Lab) -> CaseResult {
             Mode::None,
             "backup is declared and not there; mode"
         );
-        return Ok(());
+        return Err(CaseError::unsupported("the store offers no backup"));
     };
     let parent = tempfile::tempdir()?;
     let target = parent.path().join("copy");
     if declared == Mode::None {
-        return refused_as_unsupported(backup.backup(&target), "backup");
+        refused_as_unsupported(backup.backup(&target), "backup")?;
+        return Err(CaseError::unsupported("backup is refused"));
     }
     let report = backup.backup(&target)?;
     ensure!(report.bytes > 0, "a backup of no bytes");

@@ -393,9 +393,7 @@ fn open_read_only(lab: &Lab) -> Result<Subject, CaseError> {
         return Ok(opened?);
     }
     refused_as_unsupported(opened.map(|_| ()), "read-only opening")?;
-    Err(CaseError::skipped(
-        "read_only_open is not declared, and opening so is refused",
-    ))
+    Err(CaseError::unsupported("opening read-only is refused"))
 }
 
 pub(crate) fn a_reader_refuses_every_write(lab: &Lab) -> CaseResult {
