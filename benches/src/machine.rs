@@ -4,10 +4,13 @@
 //! Invariant: what cannot be found out is said to be unknown; nothing here fails.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::figures::percentile;
 
 const LOCK: &str = include_str!("../../Cargo.lock");
 
@@ -98,6 +101,42 @@ pub fn versions() -> String {
         .join(", ")
 }
 
+/// The library of an engine of ours and its version, as locked; `std` for the one in memory.
+#[must_use]
+pub fn engine_version(engine: &str) -> String {
+    let packages: &[&str] = match engine {
+        "redb" => &["redb"],
+        "lmdb" => &["heed", "lmdb-master-sys"],
+        "rocks" => &["rocksdb", "librocksdb-sys"],
+        _ => &[],
+    };
+    let locked = packages
+        .iter()
+        .filter_map(|package| Some(format!("{package} {}", locked_version(LOCK, package)?)));
+    let locked: Vec<String> = locked.collect();
+    if locked.is_empty() {
+        return "no library".to_owned();
+    }
+    locked.join(", ")
+}
+
+/// The time of one write of 4 KiB at the end of a file in this directory with its sync, the median
+/// of 200, in seconds; `None` when the directory cannot be written.
+#[must_use]
+pub fn sync_seconds(dir: &Path) -> Option<f64> {
+    const WRITES: usize = 200;
+    let mut file = tempfile::tempfile_in(dir).ok()?;
+    let page = [7; 4096];
+    let mut seconds = Vec::with_capacity(WRITES);
+    for _ in 0..WRITES {
+        let begun = Instant::now();
+        file.write_all(&page).ok()?;
+        file.sync_data().ok()?;
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    percentile(&seconds, 50)
+}
+
 fn locked_version<'l>(lock: &'l str, package: &str) -> Option<&'l str> {
     let name = format!("name = \"{package}\"");
     let mut lines = lock.lines().skip_while(|line| *line != name);
@@ -149,6 +188,13 @@ mod tests {
         assert_eq!(locked_version(lock, "redb"), Some("4.4.0"));
         assert_eq!(locked_version(lock, "heed"), None);
         assert!(locked_version(LOCK, "redb").is_some());
+    }
+
+    #[test]
+    fn engines_name_their_library() {
+        assert!(engine_version("redb").starts_with("redb "));
+        assert!(engine_version("lmdb").starts_with("heed "));
+        assert_eq!(engine_version("mem"), "no library");
     }
 
     #[test]

@@ -78,6 +78,19 @@ impl Sizes {
         }
     }
 
+    /// Rows and reads alone, for work that makes its own changes.
+    #[must_use]
+    pub(crate) fn of_reads(keys: usize, reads: usize) -> Self {
+        Self {
+            keys,
+            reads,
+            commits: 0,
+            blocks: 1,
+            block_reads: 0,
+            ..Self::smoke()
+        }
+    }
+
     /// A run that only shows that everything works, in a second or two.
     #[must_use]
     pub const fn smoke() -> Self {

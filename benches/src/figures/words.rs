@@ -9,7 +9,12 @@ pub enum Unit {
     Time,
     /// As bytes on disk for a byte of payload.
     Factor,
+    /// As bytes.
+    Bytes,
 }
+
+/// Bytes of a gibibyte.
+const GIB: f64 = (1u64 << 30) as f64;
 
 /// A number with three digits.
 fn digits(number: f64) -> String {
@@ -47,6 +52,10 @@ pub fn cost(figure: f64, unit: Unit) -> String {
         Unit::Rate => scaled(1.0 / figure, &[(1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")]),
         Unit::Time => time(figure),
         Unit::Factor => digits(figure),
+        Unit::Bytes => scaled(
+            figure,
+            &[(GIB, "GiB"), (GIB / 1024.0, "MiB"), (1024.0, "KiB")],
+        ),
     }
 }
 
@@ -101,6 +110,7 @@ mod tests {
         assert_eq!(cost(4.0, Unit::Rate), "0.25 /s");
         assert_eq!(cost(0.0253, Unit::Time), "25.3 ms");
         assert_eq!(cost(1.684, Unit::Factor), "1.68");
+        assert_eq!(cost(433.0 * 1_048_576.0, Unit::Bytes), "433 MiB");
         assert_eq!(time(49e-9), "49.0 ns");
         assert_eq!(time(99.96e-9), "100 ns");
         assert_eq!(time(1.5), "1.50 s");
