@@ -1,4 +1,4 @@
-//! The tree beside `BTreeMap` and `imbl::OrdMap` in one process, as a table of medians and ratios.
+//! The tree beside other ordered maps in one process, as a table of medians and ratios.
 //!
 //! Run with `cargo bench -p backend-mem`; the arguments after `--` are the number of entries
 //! (1,000,000) and of rounds (7). Every structure does the same work in every round, one after the
@@ -6,12 +6,15 @@
 //! Keys are 32 random bytes, values 150; half of a batch overwrites, half inserts. A batch "beside
 //! snapshots" clones the map first and keeps the last four clones; `BTreeMap` has no cheap clone,
 //! so its plain batch is the yardstick there too.
+//! Reads of `BTreeMap` take its `RwLock`, one by one; a skip list has neither a snapshot nor an
+//! atomic batch. The last lines give the batch beside snapshots as a ratio, round by round, to the
+//! plain batch of `BTreeMap` and to our own.
 //! "Warmed" batches use `Tree::warm`; the others have no such call and repeat their plain batch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hint::black_box;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use backend_mem::tree::Tree;
@@ -39,11 +42,12 @@ enum Pace {
 }
 
 /// What is measured of every structure. Reads return a sum so that they touch key and value.
-trait Map: Default {
+trait Map: Default + Sync {
     type Snapshot;
     fn entries(&self) -> usize;
     fn put(&mut self, key: &[u8], value: &[u8]);
-    fn get(&self, key: &[u8]) -> Option<&[u8]>;
+    /// The first byte of the value of `key`.
+    fn get(&self, key: &[u8]) -> Option<usize>;
     fn scan(&self) -> usize;
     fn range(&self, start: &[u8], rows: usize) -> usize;
     fn snapshot(&self) -> Option<Self::Snapshot>;
@@ -54,7 +58,7 @@ trait Map: Default {
     /// The sum over the values of `keys`, looked up in the fastest way the structure has.
     fn get_many(&self, keys: &[Key]) -> usize {
         let values = keys.iter().filter_map(|key| self.get(key));
-        values.map(|value| usize::from(value[0])).sum()
+        values.sum()
     }
 }
 
@@ -74,8 +78,8 @@ impl Map for Tree {
         self.insert(key, value);
     }
 
-    fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        Tree::get(self, key)
+    fn get(&self, key: &[u8]) -> Option<usize> {
+        Tree::get(self, key).map(|value| usize::from(value[0]))
     }
 
     fn scan(&self) -> usize {
@@ -114,7 +118,47 @@ impl Map for Tree {
     }
 }
 
-impl Map for BTreeMap<Box<[u8]>, Box<[u8]>> {
+/// A `BTreeMap` that readers and a writer can share: the usual store in memory.
+type Locked = RwLock<BTreeMap<Box<[u8]>, Box<[u8]>>>;
+
+impl Map for Locked {
+    type Snapshot = ();
+
+    fn entries(&self) -> usize {
+        self.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        let map = self.get_mut().unwrap_or_else(PoisonError::into_inner);
+        map.insert(key.into(), value.into());
+    }
+
+    fn get(&self, key: &[u8]) -> Option<usize> {
+        let map = self.read().unwrap_or_else(PoisonError::into_inner);
+        map.get(key).map(|value| usize::from(value[0]))
+    }
+
+    fn scan(&self) -> usize {
+        let map = self.read().unwrap_or_else(PoisonError::into_inner);
+        map.iter().map(|(key, value)| touch(key, value)).sum()
+    }
+
+    fn range(&self, start: &[u8], rows: usize) -> usize {
+        let bounds = (Bound::Included(start), Bound::Unbounded);
+        let map = self.read().unwrap_or_else(PoisonError::into_inner);
+        let rows = map.range::<[u8], _>(bounds).take(rows);
+        rows.map(|(key, value)| touch(key, value)).sum()
+    }
+
+    fn snapshot(&self) -> Option<()> {
+        None
+    }
+}
+
+/// A skip list that is written without a lock.
+type SkipMap = crossbeam_skiplist::SkipMap<Box<[u8]>, Box<[u8]>>;
+
+impl Map for SkipMap {
     type Snapshot = ();
 
     fn entries(&self) -> usize {
@@ -125,22 +169,65 @@ impl Map for BTreeMap<Box<[u8]>, Box<[u8]>> {
         self.insert(key.into(), value.into());
     }
 
-    fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.get(key).map(AsRef::as_ref)
+    fn get(&self, key: &[u8]) -> Option<usize> {
+        self.get(key).map(|entry| usize::from(entry.value()[0]))
     }
 
     fn scan(&self) -> usize {
-        self.iter().map(|(key, value)| touch(key, value)).sum()
+        let rows = self.iter();
+        rows.map(|entry| touch(entry.key(), entry.value())).sum()
     }
 
     fn range(&self, start: &[u8], rows: usize) -> usize {
         let bounds = (Bound::Included(start), Bound::Unbounded);
         let rows = self.range::<[u8], _>(bounds).take(rows);
-        rows.map(|(key, value)| touch(key, value)).sum()
+        rows.map(|entry| touch(entry.key(), entry.value())).sum()
     }
 
     fn snapshot(&self) -> Option<()> {
         None
+    }
+}
+
+/// A persistent red-black tree.
+type RedBlack = rpds::RedBlackTreeMapSync<Box<[u8]>, Arc<[u8]>>;
+
+/// `rpds` has no `Default` for its shared form.
+struct Persistent(RedBlack);
+
+impl Default for Persistent {
+    fn default() -> Self {
+        Self(RedBlack::new_sync())
+    }
+}
+
+impl Map for Persistent {
+    type Snapshot = RedBlack;
+
+    fn entries(&self) -> usize {
+        self.0.size()
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.0.insert_mut(key.into(), value.into());
+    }
+
+    fn get(&self, key: &[u8]) -> Option<usize> {
+        self.0.get(key).map(|value| usize::from(value[0]))
+    }
+
+    fn scan(&self) -> usize {
+        self.0.iter().map(|(key, value)| touch(key, value)).sum()
+    }
+
+    fn range(&self, start: &[u8], rows: usize) -> usize {
+        let bounds = (Bound::Included(start), Bound::Unbounded);
+        let rows = self.0.range::<[u8], _>(bounds).take(rows);
+        rows.map(|(key, value)| touch(key, value)).sum()
+    }
+
+    fn snapshot(&self) -> Option<RedBlack> {
+        Some(self.0.clone())
     }
 }
 
@@ -157,8 +244,8 @@ macro_rules! impl_for_imbl {
                 self.insert(key.into(), value.into());
             }
 
-            fn get(&self, key: &[u8]) -> Option<&[u8]> {
-                self.get(key).map(AsRef::as_ref)
+            fn get(&self, key: &[u8]) -> Option<usize> {
+                self.get(key).map(|value| usize::from(value[0]))
             }
 
             fn scan(&self) -> usize {
@@ -187,6 +274,7 @@ enum Measure {
     Load,
     Hit,
     HitMany,
+    HitTwo,
     Miss,
     Scan,
     Range,
@@ -198,10 +286,11 @@ enum Measure {
     Resident,
 }
 
-const MEASURES: [(Measure, &str); 12] = [
+const MEASURES: [(Measure, &str); 13] = [
     (Measure::Load, "load, random order"),
     (Measure::Hit, "get hit"),
     (Measure::HitMany, "get hit, many at once"),
+    (Measure::HitTwo, "get hit, 2 threads, per get"),
     (Measure::Miss, "get miss"),
     (Measure::Scan, "scan, per entry"),
     (Measure::Range, "range of 10"),
@@ -261,7 +350,8 @@ struct Subject<M: Map> {
 trait Contender {
     fn load(&mut self, keys: &[Key], value: &[u8]);
     fn round(&mut self, round: &Round, value: &mut [u8]);
-    fn medians(&mut self) -> [Option<f64>; MEASURES.len()];
+    fn medians(&self) -> [Option<f64>; MEASURES.len()];
+    fn samples(&self, measure: Measure) -> &[f64];
 }
 
 fn nanos_per<T>(operations: usize, work: impl FnOnce() -> T) -> f64 {
@@ -304,14 +394,21 @@ impl<M: Map> Subject<M> {
     }
 
     fn reads(&mut self, round: &Round) {
-        let sum = |map: &M, keys: &[Key]| -> usize {
-            let values = keys.iter().filter_map(|key| map.get(key));
-            values.map(|value| usize::from(value[0])).sum()
-        };
+        let sum =
+            |map: &M, keys: &[Key]| -> usize { keys.iter().filter_map(|key| map.get(key)).sum() };
         let nanos = nanos_per(round.hits.len(), || sum(&self.map, &round.hits));
         self.add(Measure::Hit, nanos);
         let nanos = nanos_per(round.hits.len(), || self.map.get_many(&round.hits));
         self.add(Measure::HitMany, nanos);
+        let map = &self.map;
+        let halves = round.hits.split_at(round.hits.len() / 2);
+        let nanos = nanos_per(round.hits.len(), || {
+            std::thread::scope(|scope| {
+                scope.spawn(|| black_box(sum(map, halves.0)));
+                sum(map, halves.1)
+            })
+        });
+        self.add(Measure::HitTwo, nanos);
         let nanos = nanos_per(round.misses.len(), || sum(&self.map, &round.misses));
         self.add(Measure::Miss, nanos);
         let nanos = nanos_per(self.map.entries(), || self.map.scan());
@@ -376,22 +473,33 @@ impl<M: Map> Contender for Subject<M> {
         }
     }
 
-    fn medians(&mut self) -> [Option<f64>; MEASURES.len()] {
-        std::array::from_fn(|index| {
-            let samples = &mut self.samples[index];
-            samples.sort_by(f64::total_cmp);
-            samples.get(samples.len() / 2).copied()
-        })
+    fn medians(&self) -> [Option<f64>; MEASURES.len()] {
+        std::array::from_fn(|index| median(self.samples[index].clone()))
     }
+
+    fn samples(&self, measure: Measure) -> &[f64] {
+        &self.samples[measure as usize]
+    }
+}
+
+fn median(mut samples: Vec<f64>) -> Option<f64> {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied()
+}
+
+/// The median over the rounds of the ratio of two measures within one round.
+fn paired_ratio(of: &[f64], to: &[f64]) -> f64 {
+    let ratios = of.iter().zip(to).map(|(of, to)| of / to).collect();
+    median(ratios).unwrap_or(f64::NAN)
 }
 
 fn print_table(columns: &[(&str, [Option<f64>; MEASURES.len()])]) {
     print!("{:<34}", "ns, median");
     columns.iter().for_each(|(name, _)| print!("{name:>16}"));
-    println!(
-        "{:>12}{:>12}{:>12}",
-        "/ BTreeMap", "/ imbl Box", "/ imbl Arc"
-    );
+    for (name, _) in &columns[1..] {
+        print!("{:>15}", format!("/ {name}"));
+    }
+    println!();
     for (measure, name) in MEASURES {
         let index = measure as usize;
         print!("{name:<34}");
@@ -404,8 +512,8 @@ fn print_table(columns: &[(&str, [Option<f64>; MEASURES.len()])]) {
         let ours = columns[0].1[index];
         for (_, medians) in &columns[1..] {
             match ours.zip(medians[index]) {
-                Some((ours, theirs)) => print!("{:>12.2}", ours / theirs),
-                None => print!("{:>12}", "-"),
+                Some((ours, theirs)) => print!("{:>15.2}", ours / theirs),
+                None => print!("{:>15}", "-"),
             }
         }
         println!();
@@ -423,12 +531,9 @@ fn main() {
     let keys: Vec<Key> = (0..entries).map(|_| fresh(&mut rng)).collect();
     let mut value = vec![0; VALUE_LEN];
     rng.fill_bytes(&mut value);
-    let mut subjects: [(&str, Box<dyn Contender>); 4] = [
+    let mut subjects: [(&str, Box<dyn Contender>); 6] = [
         ("tree", Box::new(Subject::<Tree>::new())),
-        (
-            "BTreeMap",
-            Box::new(Subject::<BTreeMap<Box<[u8]>, Box<[u8]>>>::new()),
-        ),
+        ("BTreeMap", Box::new(Subject::<Locked>::new())),
         (
             "imbl Box/Arc",
             Box::new(Subject::<imbl::OrdMap<Box<[u8]>, Arc<[u8]>>>::new()),
@@ -437,6 +542,8 @@ fn main() {
             "imbl Arc/Arc",
             Box::new(Subject::<imbl::OrdMap<Arc<[u8]>, Arc<[u8]>>>::new()),
         ),
+        ("rpds", Box::new(Subject::<Persistent>::new())),
+        ("skip list", Box::new(Subject::<SkipMap>::new())),
     ];
     subjects
         .iter_mut()
@@ -448,8 +555,18 @@ fn main() {
             .for_each(|(_, subject)| subject.round(&round, &mut value));
     }
     let columns = subjects
-        .each_mut()
+        .each_ref()
         .map(|(name, subject)| (*name, subject.medians()));
     print_table(&columns);
+    let [(_, tree), (_, locked), ..] = &subjects;
+    for (measure, name) in [
+        (Measure::Beside, "plain"),
+        (Measure::BesideWarmed, "warmed"),
+    ] {
+        let beside = tree.samples(measure);
+        let theirs = paired_ratio(beside, locked.samples(Measure::Batch));
+        let ours = paired_ratio(beside, tree.samples(Measure::Batch));
+        println!("beside snapshots, {name}: {theirs:.2} of BTreeMap's batch, {ours:.2} of our own");
+    }
     println!("The column of BTreeMap beside snapshots is its plain batch: it has no cheap clone.");
 }

@@ -3,12 +3,14 @@
 //! Invariants: roots are replaced as a whole under a lock that is held for a pointer's exchange
 //! only; a version lives as long as a view holds it and is freed with the last one.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backend_kit::{RawEngine, RawOpen, RawOpened, RawSpace};
-use storage_api::{Capabilities, Count, Error, Location, Result, TableId};
+use storage_api::{BulkMode, Capabilities, Count, Error, Location, Result, TableId};
 
+use crate::bulk::MemLoader;
 use crate::read::MemView;
 use crate::tree::Tree;
 use crate::write::MemTxn;
@@ -68,6 +70,7 @@ impl RawEngine for MemEngine {
         let mut caps = Capabilities::IN_MEMORY;
         caps.native_savepoints = true;
         caps.batched_reads = true;
+        caps.bulk = BulkMode::Loader;
         caps
     };
     const FORMAT: u32 = 1;
@@ -77,6 +80,7 @@ impl RawEngine for MemEngine {
     type View = MemView;
     type Txn<'e> = MemTxn<'e>;
     type Batch<'e> = MemTxn<'e>;
+    type Loader<'e> = MemLoader<'e>;
 
     fn open(request: &RawOpen<'_>, _options: &MemOptions) -> Result<(Self, RawOpened)> {
         if request.location != Location::Memory {
@@ -108,6 +112,10 @@ impl RawEngine for MemEngine {
 
     fn begin_batch(&self) -> Result<MemTxn<'_>> {
         Ok(MemTxn::new(self))
+    }
+
+    fn begin_load(&self, table: TableId, _: Option<&Path>) -> Result<MemLoader<'_>> {
+        Ok(MemLoader::new(self.begin()?, table))
     }
 
     fn sync(&self) -> Result<()> {

@@ -27,11 +27,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bulk;
 mod engine;
 mod read;
 pub mod tree;
 mod write;
 
+pub use bulk::MemLoader;
 pub use engine::{MemEngine, MemOptions};
 pub use read::{MemCursor, MemView};
 pub use write::MemTxn;

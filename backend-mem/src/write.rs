@@ -43,6 +43,28 @@ impl<'e> MemTxn<'e> {
         }
     }
 
+    /// The memory limit of the store.
+    pub(crate) fn limit_bytes(&self) -> Option<u64> {
+        self.engine.limit_bytes()
+    }
+
+    /// Memory of all tables of this version.
+    pub(crate) const fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    /// Puts a tree that was built elsewhere in a table's place.
+    pub(crate) fn replace(&mut self, id: TableId, tree: Tree, written_bytes: u64) -> Result<()> {
+        self.written_bytes += written_bytes;
+        self.change(id, |table| *table = tree)?;
+        match self.engine.limit_bytes() {
+            Some(limit_bytes) if self.memory_bytes > limit_bytes => {
+                Err(Error::new(ErrorKind::Full { limit_bytes }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Changes one table and keeps the sum of memory.
     fn change<T>(&mut self, id: TableId, change: impl FnOnce(&mut Tree) -> T) -> Result<T> {
         let table = self.tables.get_mut(id.index()).ok_or_else(|| {

@@ -441,6 +441,28 @@ macro_rules! for_each_case {
                 declarations_fit_together:
                     "The declared capabilities fit together.", needs "effective";
             }
+            bulk {
+                rows_in_order: "Rows that come in order are loaded.", needs "bulk";
+                rows_in_any_order:
+                    "Rows that come in any order are loaded, past the memory they may take.",
+                    needs "bulk";
+                the_last_of_equal_keys_wins:
+                    "Of equal keys of a load the last one wins.", traps 23, needs "bulk";
+                rows_that_were_there_stay:
+                    "Rows that were there stay unless a loaded key replaces them.", needs "bulk";
+                nothing_shows_before_the_end:
+                    "Nothing of a load shows before its end, which is one commit.", needs "bulk";
+                a_dropped_load_leaves_nothing:
+                    "A dropped load leaves no row, no commit and no file.", needs "bulk";
+                an_empty_load_is_a_commit: "A load without rows changes no row.", needs "bulk";
+                refused_rows_change_nothing:
+                    "A load refuses the keys that a put refuses and goes on.", traps 1 2,
+                    needs "bulk";
+                a_load_waits_for_its_own_writer:
+                    "A load that ends inside the thread's own transaction would deadlock and says so.",
+                    traps 9, needs "bulk";
+                a_load_is_durable: "A finished load is there after reopening.", needs "bulk";
+            }
             envelope {
                 every_size_goes_round: "Values of every size keep their bytes under a checksum.";
                 every_way_of_reading_takes_it_off:

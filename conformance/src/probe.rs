@@ -10,9 +10,9 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use storage_api::{
-    Backup, Capabilities, Catalogue, Commit, CommitSeq, Compact, Count, Cursor, Durability, Entry,
-    KeyRange, KvStore, KvStoreExt, ReadTxn, Reader, ReaderExt, Result, Savepoint, StoreStats,
-    TableId, TableStats, Verify, WriteBatch, WriteTxn, Writer,
+    Backup, Bulk, Capabilities, Catalogue, Commit, CommitSeq, Compact, Count, Cursor, Durability,
+    Entry, KeyRange, KvStore, KvStoreExt, ReadTxn, Reader, ReaderExt, Result, Savepoint,
+    StoreStats, TableId, TableStats, Verify, WriteBatch, WriteTxn, Writer,
 };
 
 /// A row as an owned copy.
@@ -197,6 +197,8 @@ pub(crate) trait StoreProbe: Send + Sync {
     fn table_stats(&self, table: TableId) -> Result<TableStats>;
     /// [`KvStore::stats`].
     fn stats(&self) -> Result<StoreStats>;
+    /// [`KvStore::as_bulk`].
+    fn as_bulk(&self) -> Option<&dyn Bulk>;
     /// [`KvStore::as_compact`].
     fn as_compact(&self) -> Option<&dyn Compact>;
     /// [`KvStore::as_backup`].
@@ -257,6 +259,10 @@ impl<S: KvStore> StoreProbe for S {
 
     fn stats(&self) -> Result<StoreStats> {
         KvStore::stats(self)
+    }
+
+    fn as_bulk(&self) -> Option<&dyn Bulk> {
+        KvStore::as_bulk(self)
     }
 
     fn as_compact(&self) -> Option<&dyn Compact> {

@@ -26,6 +26,17 @@ pub enum Mode {
     Exclusive,
 }
 
+/// How a table is loaded in bulk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BulkMode {
+    /// The store does not have it.
+    None,
+    /// Rows are sorted and put one after the other in one commit.
+    Insertion,
+    /// Rows are sorted and given to the engine's own loader.
+    Loader,
+}
+
 /// Which counts are exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountMode {
@@ -92,6 +103,8 @@ pub struct Capabilities {
     pub sharing: Sharing,
     /// Can be opened read-only.
     pub read_only_open: bool,
+    /// `Bulk`.
+    pub bulk: BulkMode,
     /// `Compact`.
     pub compact: Mode,
     /// `Backup`.
@@ -122,6 +135,7 @@ impl Capabilities {
         effective: [Effective::Process; 3],
         sharing: Sharing::None,
         read_only_open: false,
+        bulk: BulkMode::None,
         compact: Mode::None,
         backup: Mode::None,
         bit_rot: BitRot::NotApplicable,

@@ -45,16 +45,16 @@ pub mod overlay;
 mod range;
 mod table;
 
-pub use capability::{BitRot, Capabilities, CountMode, Mode, Sharing, ValueLane};
+pub use capability::{BitRot, BulkMode, Capabilities, CountMode, Mode, Sharing, ValueLane};
 pub use change_set::{Change, ChangeSet};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use commit::{Commit, CommitSeq, Durability, Effective};
 pub use contract::{
-    Access, Backup, BackupReport, BatchOp, ChainId, CommitOrder, Compact, CompactReport, Count,
-    Cursor, Engine, Entry, Finding, IfMissing, KvStore, KvStoreExt, Location, OldestReader,
-    OpenOptions, OpenReport, Persistence, ReadTxn, Reader, ReaderExt, ReaderLimits, Rows,
-    Savepoint, StoreStats, TableCheck, TableStats, Verify, VerifyReport, WriteBatch, WriteTxn,
-    Writer,
+    Access, Backup, BackupReport, BatchOp, Bulk, BulkLoad, BulkOptions, BulkReport, ChainId,
+    CommitOrder, Compact, CompactReport, Count, Cursor, Engine, Entry, Finding, IfMissing, KvStore,
+    KvStoreExt, Location, OldestReader, OpenOptions, OpenReport, Persistence, ReadTxn, Reader,
+    ReaderExt, ReaderLimits, Rows, Savepoint, StoreStats, TableCheck, TableStats, Verify,
+    VerifyReport, WriteBatch, WriteTxn, Writer,
 };
 pub use erased::{DynStore, ErasedStore};
 pub use error::{Error, ErrorKind, Result, Source};

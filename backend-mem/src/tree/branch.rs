@@ -128,6 +128,15 @@ impl Branch {
     }
 
     /// A branch over `children`, at most [`BRANCH_CAPACITY`], with one separator less.
+    pub(super) fn over(children: Vec<Node>, separators: &[Box<[u8]>]) -> Self {
+        let mut packed = Separators::default();
+        separators
+            .iter()
+            .for_each(|separator| packed.push(separator));
+        Self::of(children, packed)
+    }
+
+    /// The same with separators that are packed already.
     fn of(children: impl IntoIterator<Item = Node>, separators: Separators) -> Self {
         let mut branch = Self {
             len: 0,

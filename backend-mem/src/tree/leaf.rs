@@ -331,6 +331,46 @@ impl Leaf {
         (middle.unwrap_or(0) + 1).min(self.len() - 1)
     }
 
+    /// A leaf without entries that [`Leaf::append`] fills: with room for `spare_bytes`.
+    pub(super) fn open(spare_bytes: usize) -> Self {
+        Self::with_patch(Vec::with_capacity(spare_bytes))
+    }
+
+    /// Whether the entry can be added and the inline bytes stay within `limit_bytes`.
+    pub(super) fn fits(&self, key: &[u8], value: &[u8], limit_bytes: usize) -> bool {
+        self.live_bytes as usize + inline_need(key, value) <= limit_bytes
+    }
+
+    /// Adds an entry after all others, where there must be room. The heads are left for
+    /// [`Leaf::seal`]; until then only the entries can be read.
+    pub(super) fn append(&mut self, key: &[u8], value: &[u8]) {
+        let at = self.len();
+        self.slots[at] = self.store(key, value);
+        self.len += 1;
+        self.payload_bytes += key.len() + value.len();
+    }
+
+    /// The finished leaf of what was appended, its bytes packed in the shared base. What stays
+    /// behind is open again, with the old buffer, which grows to `spare_bytes` if it is smaller.
+    pub(super) fn seal(&mut self, spare_bytes: usize) -> Self {
+        let mut sealed = std::mem::replace(self, Self::with_patch(Vec::new()));
+        let mut bytes = std::mem::take(&mut sealed.patch);
+        if !bytes.is_empty() {
+            sealed.base = Some(Arc::from(bytes.as_slice()));
+        }
+        let len = sealed.len();
+        for slot in &mut sealed.slots[..len] {
+            if !slot.is_out_of_line() {
+                slot.offset &= !IN_PATCH;
+            }
+        }
+        sealed.choose_skip();
+        bytes.clear();
+        bytes.reserve_exact(spare_bytes);
+        self.patch = bytes;
+        sealed
+    }
+
     /// Stores a new entry at `at`, where it belongs and where there is room.
     pub(super) fn insert_at(&mut self, at: usize, key: &[u8], value: &[u8]) {
         let len = self.len();

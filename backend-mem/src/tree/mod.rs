@@ -12,6 +12,7 @@
 //! exact sums. Reads and single writes cost O(log n) and reads never allocate.
 
 mod branch;
+mod build;
 #[cfg(test)]
 mod check;
 mod cursor;
@@ -30,6 +31,7 @@ use branch::{Branch, Node};
 use edit::{Edge, Inserted};
 use leaf::Leaf;
 
+pub use build::TreeBuilder;
 pub use cursor::Cursor;
 
 /// The sums that every subtree knows.

@@ -1,4 +1,4 @@
-//! The traits of the contract: read, write, batch, store, open, extend.
+//! The traits of the contract: read, write, batch, bulk, store, open, extend.
 //!
 //! Design: bytes at the bottom, unsigned lexicographic order, reads by `&self` and writes by `&mut
 //! self` so that writing while iterating does not compile, borrowed values, lending cursors.
@@ -6,6 +6,7 @@
 //! the enum of engines and the erased form are all stores.
 
 mod batch;
+mod bulk;
 mod extend;
 mod open;
 mod read;
@@ -16,6 +17,7 @@ mod write;
 mod tests;
 
 pub use batch::{BatchOp, WriteBatch};
+pub use bulk::{Bulk, BulkLoad, BulkOptions, BulkReport};
 pub use extend::{
     Backup, BackupReport, Compact, CompactReport, Finding, TableCheck, Verify, VerifyReport,
 };

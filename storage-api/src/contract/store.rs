@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::capability::Capabilities;
 use crate::commit::{Commit, CommitSeq, Durability};
 use crate::contract::batch::WriteBatch;
+use crate::contract::bulk::Bulk;
 use crate::contract::extend::{Backup, Compact, Verify};
 use crate::contract::read::{Count, ReadTxn};
 use crate::contract::write::WriteTxn;
@@ -87,6 +88,11 @@ pub trait KvStore: Send + Sync + 'static {
     /// As [`crate::Reader::get`].
     fn stats(&self) -> Result<StoreStats>;
 
+    /// Loading in bulk, where the store has it.
+    fn as_bulk(&self) -> Option<&dyn Bulk> {
+        None
+    }
+
     /// Compaction, where the store has it.
     fn as_compact(&self) -> Option<&dyn Compact> {
         None
@@ -127,6 +133,8 @@ pub struct OldestReader {
 pub struct StoreStats {
     /// Bytes allocated on disk, 0 for a store in memory.
     pub disk_bytes: u64,
+    /// Bytes that this process can still use of the file system it is on, where that is known.
+    pub disk_free_bytes: Option<u64>,
     /// Bytes of memory held by the engine, where it knows.
     pub memory_bytes: Option<u64>,
     /// Bytes inside the files that can be used again, where the engine knows.

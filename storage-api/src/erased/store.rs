@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::capability::Capabilities;
 use crate::commit::{Commit, Durability};
-use crate::contract::{Backup, Compact, KvStore, StoreStats, TableStats, Verify, WriteBatch};
+use crate::contract::{Backup, Bulk, Compact, KvStore, StoreStats, TableStats, Verify, WriteBatch};
 use crate::erased::traits::ErasedStore;
 use crate::erased::txn::{DynReadTxn, DynWriteTxn};
 use crate::error::Result;
@@ -88,6 +88,10 @@ impl KvStore for DynStore {
 
     fn stats(&self) -> Result<StoreStats> {
         self.0.erased_stats()
+    }
+
+    fn as_bulk(&self) -> Option<&dyn Bulk> {
+        self.0.erased_as_bulk()
     }
 
     fn as_compact(&self) -> Option<&dyn Compact> {

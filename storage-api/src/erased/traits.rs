@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::capability::Capabilities;
 use crate::commit::{Commit, CommitSeq, Durability};
 use crate::contract::{
-    Backup, Compact, Count, Cursor, KvStore, ReadTxn, Reader, Savepoint, StoreStats, TableStats,
+    Backup, Bulk, Compact, Count, Cursor, KvStore, ReadTxn, Reader, Savepoint, StoreStats, TableStats,
     Verify, WriteBatch, WriteTxn, Writer,
 };
 use crate::error::Result;
@@ -227,6 +227,9 @@ pub trait ErasedStore: Send + Sync + 'static {
     /// As [`KvStore::stats`].
     fn erased_stats(&self) -> Result<StoreStats>;
 
+    /// [`KvStore::as_bulk`].
+    fn erased_as_bulk(&self) -> Option<&dyn Bulk>;
+
     /// [`KvStore::as_compact`].
     fn erased_as_compact(&self) -> Option<&dyn Compact>;
 
@@ -292,6 +295,10 @@ impl<S: KvStore> ErasedStore for S {
 
     fn erased_stats(&self) -> Result<StoreStats> {
         self.stats()
+    }
+
+    fn erased_as_bulk(&self) -> Option<&dyn Bulk> {
+        self.as_bulk()
     }
 
     fn erased_as_compact(&self) -> Option<&dyn Compact> {

@@ -1,0 +1,127 @@
+//! Chunks sort, runs come back as they were written, merges give each key once, and damage in a
+//! spilled run fails the load.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+
+use rand::RngExt;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use storage_api::ErrorKind;
+
+use super::chunk::Chunk;
+use super::run::{Merge, Run, spill};
+
+const SEED: u64 = 0x6275_6c6b;
+
+type Rows = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn fill(chunk: &mut Chunk, model: &mut Rows, rng: &mut ChaCha8Rng, rows: usize) {
+    for _ in 0..rows {
+        // Few distinct keys of every length around eight bytes, so that heads collide and keys
+        // come again.
+        let len = rng.random_range(1..12);
+        let key: Vec<u8> = (0..len).map(|_| rng.random_range(0..2)).collect();
+        let value = vec![rng.random(); rng.random_range(0..40)];
+        chunk.push(&key, &value);
+        model.insert(key, value);
+    }
+}
+
+#[test]
+fn a_chunk_keeps_the_last_of_equal_keys() {
+    println!("seed {SEED:#x}");
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let (mut chunk, mut model) = (Chunk::new(), Rows::new());
+    fill(&mut chunk, &mut model, &mut rng, 5_000);
+    assert!(!chunk.is_ascending);
+    chunk.sort();
+    let model = model.iter().map(|(key, value)| (&key[..], &value[..]));
+    assert!(chunk.rows().eq(model));
+}
+
+#[test]
+fn a_chunk_knows_ascending_rows() {
+    let mut chunk = Chunk::new();
+    for key in [&b"a"[..], b"aa", b"b"] {
+        chunk.push(key, b"");
+        assert!(chunk.is_ascending);
+    }
+    chunk.push(b"b", b"again");
+    assert!(!chunk.is_ascending, "an equal key is no ascent");
+    chunk.clear();
+    assert!(chunk.is_ascending && chunk.is_empty());
+}
+
+/// Runs and chunks of few keys, each newer than the one before.
+fn runs_in(dir: &tempfile::TempDir, model: &mut Rows, count: usize) -> (Vec<Run>, Vec<Chunk>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let mut runs = Vec::new();
+    for number in 0..count {
+        let mut chunk = Chunk::new();
+        fill(&mut chunk, model, &mut rng, 700);
+        chunk.sort();
+        runs.push(
+            spill(
+                Merge::new(Vec::new(), [&chunk]).unwrap(),
+                dir.path().join(number.to_string()),
+            )
+            .unwrap(),
+        );
+    }
+    let mut chunks = Vec::new();
+    for _ in 0..count / 2 + 1 {
+        let mut chunk = Chunk::new();
+        fill(&mut chunk, model, &mut rng, 300);
+        chunk.sort();
+        chunks.push(chunk.in_order());
+    }
+    (runs, chunks)
+}
+
+#[test]
+fn a_merge_gives_each_key_once_and_the_newest_wins() {
+    for count in [0, 1, 2, 3, 9] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut model = Rows::new();
+        let (runs, chunks) = runs_in(&dir, &mut model, count);
+        let mut merged = Vec::new();
+        Merge::new(runs, &chunks)
+            .unwrap()
+            .for_each(&mut |key, value| {
+                merged.push((key.to_vec(), value.to_vec()));
+                Ok(())
+            })
+            .unwrap();
+        assert!(merged.into_iter().eq(model), "{count} runs");
+    }
+}
+
+#[test]
+fn a_damaged_run_fails_the_load() {
+    let good = tempfile::tempdir().unwrap();
+    let mut model = Rows::new();
+    runs_in(&good, &mut model, 1);
+    let bytes = fs::read(good.path().join("0")).unwrap();
+    for at in (0..bytes.len()).step_by(97) {
+        for cut in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let (runs, chunks) = runs_in(&dir, &mut Rows::new(), 1);
+            let mut damaged = bytes.clone();
+            if cut {
+                damaged.truncate(at);
+            } else {
+                damaged[at] ^= 1;
+            }
+            fs::write(dir.path().join("0"), damaged).unwrap();
+            let read =
+                Merge::new(runs, &chunks).and_then(|merge| merge.for_each(&mut |_, _| Ok(())));
+            let kind = read.map_err(|error| error.kind().clone());
+            assert!(
+                matches!(kind, Err(ErrorKind::Corruption { .. })),
+                "byte {at}, cut {cut}: {kind:?}"
+            );
+        }
+    }
+}
