@@ -15,6 +15,7 @@ use storage_api::{
 
 use crate::boundary;
 use crate::directory::{self, Directory, Found, State};
+use crate::metrics::Work;
 use crate::raw::RawEngine;
 use crate::store::{self, Store};
 use crate::tables::Merged;
@@ -24,6 +25,19 @@ const CHUNK_BYTES: usize = 4 << 20;
 
 impl<E: RawEngine> Backup for Store<E> {
     fn backup(&self, target: &Path) -> Result<BackupReport> {
+        let span = tracing::info_span!("backup", engine = E::NAME, target = %target.display());
+        let _in_span = span.enter();
+        let done = (self.shared.meter).time(Work::Backup, || self.backup_untimed(target));
+        if let Ok(report) = &done {
+            let took_seconds = report.took.as_secs_f64();
+            tracing::info!(bytes = report.bytes, took_seconds, "backed up");
+        }
+        done
+    }
+}
+
+impl<E: RawEngine> Store<E> {
+    fn backup_untimed(&self, target: &Path) -> Result<BackupReport> {
         let explain = |error: Error| error.with_engine(E::NAME).with_operation("backup");
         if self.shared.caps.backup == Mode::None {
             return Err(explain(Error::unsupported("backup")));
@@ -36,9 +50,7 @@ impl<E: RawEngine> Backup for Store<E> {
             took: began.elapsed(),
         })
     }
-}
 
-impl<E: RawEngine> Store<E> {
     fn copy_into(&self, target: &Path) -> Result<()> {
         let mut options = OpenOptions::new();
         let merged = match &self.shared.directory {
@@ -94,7 +106,7 @@ impl<E: RawEngine> Store<E> {
         let native = {
             // Keeps exclusive work out, as a view does.
             let shared = &self.shared;
-            let _ticket = shared.registry.enter(shared.engine.used_bytes());
+            let (_ticket, _) = shared.registry.enter(shared.engine.used_bytes());
             boundary::call::<E, _>(|| shared.engine.copy_to(&data))?
         };
         marker.state = State::Ready;

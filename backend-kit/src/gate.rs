@@ -4,7 +4,7 @@
 //! Invariants: a thread that holds the gate exclusively and asks again gets `WouldDeadlock` at once
 //! (trap 9); waiting transactions go before new batches, so a stream of batches cannot starve them;
 //! the gate is free again when its guard drops, whatever happened. Cost: one uncontended mutex each
-//! way.
+//! way; the clock is read only where there is something to wait for.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -35,11 +35,19 @@ pub(crate) enum Wait {
 
 /// The gate held alone.
 #[derive(Debug)]
-pub(crate) struct Exclusive<'g>(&'g Gate);
+pub(crate) struct Exclusive<'g> {
+    gate: &'g Gate,
+    /// How long it took to get, zero where the gate was free.
+    pub(crate) waited: Duration,
+}
 
 /// The gate held beside other batches.
 #[derive(Debug)]
-pub(crate) struct Shared<'g>(&'g Gate);
+pub(crate) struct Shared<'g> {
+    gate: &'g Gate,
+    /// How long it took to get, zero where the gate was free.
+    pub(crate) waited: Duration,
+}
 
 impl Gate {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -58,9 +66,10 @@ impl Gate {
     pub(crate) fn exclusive(&self, wait: Wait) -> Result<Option<Exclusive<'_>>> {
         let mut state = self.lock();
         Self::refuse_owner(&state)?;
-        let began = Instant::now();
+        let mut waits: Option<Instant> = None;
         state.waiting += 1;
         while state.owner.is_some() || state.shared > 0 {
+            let began = *waits.get_or_insert_with(Instant::now);
             state = match wait {
                 Wait::Forever => self
                     .changed
@@ -86,39 +95,52 @@ impl Gate {
         }
         state.waiting -= 1;
         state.owner = Some(thread::current().id());
-        Ok(Some(Exclusive(self)))
+        Ok(Some(Exclusive {
+            gate: self,
+            waited: since(waits),
+        }))
     }
 
     /// Takes the gate beside other batches.
     pub(crate) fn shared(&self) -> Result<Shared<'_>> {
         let mut state = self.lock();
         Self::refuse_owner(&state)?;
+        let mut waits = None;
         while state.owner.is_some() || state.waiting > 0 {
+            waits.get_or_insert_with(Instant::now);
             state = self
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
         state.shared += 1;
-        Ok(Shared(self))
+        Ok(Shared {
+            gate: self,
+            waited: since(waits),
+        })
     }
+}
+
+/// The time since a wait began, zero where there was none.
+fn since(began: Option<Instant>) -> Duration {
+    began.map_or(Duration::ZERO, |began| began.elapsed())
 }
 
 impl Drop for Exclusive<'_> {
     fn drop(&mut self) {
-        self.0.lock().owner = None;
-        self.0.changed.notify_all();
+        self.gate.lock().owner = None;
+        self.gate.changed.notify_all();
     }
 }
 
 impl Drop for Shared<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = self.gate.lock();
         state.shared -= 1;
         let last = state.shared == 0;
         drop(state);
         if last {
-            self.0.changed.notify_all();
+            self.gate.changed.notify_all();
         }
     }
 }

@@ -5,14 +5,18 @@
 //! An engine implements [`RawEngine`] and gets a [`Store`] that is a [`storage_api::KvStore`] and
 //! [`storage_api::Engine`]. Layers never see this crate; only engines and the facade do.
 //!
+//! What a store counts and times goes through the `metrics` facade, see [`metrics`].
+//!
 //! Starting points: [`raw`] for what an engine brings, [`Store`] for what it gets, [`directory`]
 //! for what is on disk around it (`docs/format/directory.md`).
 #![forbid(unsafe_code)]
 
 mod backup;
 mod boundary;
+mod bulk;
 pub mod directory;
 mod gate;
+pub mod metrics;
 pub mod raw;
 mod read;
 mod registry;
@@ -23,7 +27,8 @@ mod verify;
 mod write;
 
 pub use raw::{
-    CommitFailure, RawBatch, RawCheck, RawEngine, RawOpen, RawOpened, RawSpace, RawTable, RawTxn,
+    CommitFailure, InsertingLoader, RawBatch, RawCheck, RawEngine, RawLoader, RawOpen, RawOpened,
+    RawSpace, RawTable, RawTxn, seq_row,
 };
 pub use read::{TableCursor, Value, View};
 pub use store::Store;

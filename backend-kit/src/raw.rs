@@ -12,9 +12,11 @@ use std::fmt;
 use std::path::Path;
 
 use storage_api::{
-    Access, Capabilities, CommitOrder, Count, Durability, Error, Finding, Location, OpenOptions,
-    Reader, Result, TableHints, TableId, Writer,
+    Access, Capabilities, CommitOrder, CommitSeq, Count, Durability, Error, Finding, Location,
+    OpenOptions, Reader, Result, TableHints, TableId, Writer,
 };
+
+use crate::read::SEQ_KEY;
 
 /// A table as an engine sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +71,8 @@ impl RawOpen<'_> {
 /// Why a commit did not return success.
 #[derive(Debug)]
 pub enum CommitFailure {
-    /// Nothing was committed and the engine is as before; the store goes on.
+    /// Nothing was committed and the engine is as before. The store goes on, unless the error is
+    /// one of the system: then it is poisoned all the same, and the caller gets the error itself.
     Aborted(Error),
     /// A write or sync failed on the way, or the library panicked: it may have been committed or
     /// not. The store is poisoned and the caller gets `CommitUnknown` with this as the source.
@@ -114,6 +117,68 @@ pub trait RawTxn: RawBatch + Reader {
     /// Of the engine.
     fn release_depth(&mut self, _depth: u32) -> Result<()> {
         Err(Error::unsupported("native_savepoints"))
+    }
+}
+
+/// The engine's fastest way to take many rows of one table, on its way into one commit. Dropping it
+/// without the commit leaves no trace.
+pub trait RawLoader: Sized {
+    /// Takes a row. Its key is greater than every key of its group.
+    ///
+    /// # Errors
+    /// Of the engine; the loader is then dropped.
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Begins another group, whose rows win over those of the groups before and whose keys begin
+    /// anywhere.
+    ///
+    /// # Errors
+    /// Of the engine; the loader is then dropped.
+    fn next_group(&mut self) -> Result<()>;
+
+    /// Commits, `Durable`, with the number of the commit in the internal table, as
+    /// [`seq_row`] says: in the same engine transaction where the loader has one, and right after
+    /// the rows elsewhere.
+    ///
+    /// # Errors
+    /// [`CommitFailure`].
+    fn commit(self, seq: CommitSeq) -> Result<(), CommitFailure>;
+}
+
+/// The row of the internal table that holds the number of the last ordered commit: key and value.
+#[must_use]
+pub const fn seq_row(seq: CommitSeq) -> (&'static [u8], [u8; 8]) {
+    (SEQ_KEY, seq.get().to_le_bytes())
+}
+
+/// A loader of engines without one: each row is put, in order, into one transaction.
+#[derive(Debug)]
+pub struct InsertingLoader<B> {
+    batch: B,
+    table: TableId,
+}
+
+impl<B: RawBatch> InsertingLoader<B> {
+    /// Loads this table through a transaction that was just begun.
+    pub const fn new(batch: B, table: TableId) -> Self {
+        Self { batch, table }
+    }
+}
+
+impl<B: RawBatch> RawLoader for InsertingLoader<B> {
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.batch.put(self.table, key, value)
+    }
+
+    fn next_group(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn commit(mut self, seq: CommitSeq) -> Result<(), CommitFailure> {
+        let (key, value) = seq_row(seq);
+        let put = self.batch.put(TableId::INTERNAL, key, &value);
+        put.map_err(CommitFailure::Aborted)?;
+        self.batch.commit(Durability::Durable)
     }
 }
 
@@ -179,12 +244,27 @@ pub trait RawEngine: Sized + Send + Sync + 'static {
     where
         Self: 'e;
 
+    /// A bulk load; [`InsertingLoader`] where the engine has none.
+    type Loader<'e>: RawLoader
+    where
+        Self: 'e;
+
+    /// The loader writes files of its own, beside the engine's, until its commit: it is given a
+    /// folder, and a failure before the commit says nothing about the engine's files.
+    const LOADER_FILES: bool = false;
+
     /// Opens the engine's own files.
     ///
     /// # Errors
     /// `Unsupported` for a location or access it cannot do, `Corruption`, `FormatTooNew`, `Full`,
     /// `Io`.
     fn open(request: &RawOpen<'_>, options: &Self::Options) -> Result<(Self, RawOpened)>;
+
+    /// Whether opening the files of this directory to write would cut something off that does not
+    /// check. The store then looks first whether that is more than a crash can explain.
+    fn would_cut(_directory: &Path) -> bool {
+        false
+    }
 
     /// What this open store can do.
     fn capabilities(&self) -> Capabilities {
@@ -216,6 +296,13 @@ pub trait RawEngine: Sized + Send + Sync + 'static {
     /// # Errors
     /// `Io`.
     fn begin_batch(&self) -> Result<Self::Batch<'_>>;
+
+    /// Begins a bulk load of a table; the caller is the only writer. `folder` is an empty folder of
+    /// the store for [`RawEngine::LOADER_FILES`].
+    ///
+    /// # Errors
+    /// `Io`.
+    fn begin_load(&self, table: TableId, folder: Option<&Path>) -> Result<Self::Loader<'_>>;
 
     /// Makes every earlier commit durable.
     ///

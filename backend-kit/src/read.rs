@@ -2,18 +2,20 @@
 //!
 //! Invariants: a key that cannot be stored is absent (traps 1 and 2); an engine sees only tables
 //! that exist, keys that are legal and ranges that are not empty; a value of a table with envelope
-//! is checked before it is lent. Cost over the engine's call: an index into the rules and two
-//! comparisons.
+//! is checked before it is lent. Cost over the engine's call: an index into the reader's own table
+//! of rules and counts, two comparisons and one addition.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 use storage_api::{
     CommitSeq, Count, Cursor, Entry, Error, KeyRange, ReadTxn, Reader, Result, TableId, envelope,
 };
 
 use crate::boundary;
+use crate::metrics::{SCAN_STRIDE_ROWS, TableTally, Tally};
 use crate::raw::RawEngine;
 use crate::registry::{Deadline, Registry, Ticket};
 use crate::shared::Shared;
@@ -42,12 +44,13 @@ impl<V: Deref<Target = [u8]>> Deref for Value<V> {
 /// Reads one key.
 #[inline]
 pub(crate) fn get<'r, E: RawEngine, R: Reader>(
-    shared: &Shared<E>,
+    (shared, tally): (&Shared<E>, &Tally),
     reader: &'r R,
     table: TableId,
     key: &[u8],
 ) -> Result<Option<Value<R::Value<'r>>>> {
-    let rule = shared.rules.of(table)?;
+    let (count, rule) = tally.of(table)?;
+    count.count_get();
     if key.is_empty() || key.len() > rule.key_bytes_max {
         return Ok(None);
     }
@@ -69,23 +72,24 @@ pub(crate) fn get<'r, E: RawEngine, R: Reader>(
 
 /// Reads several keys.
 pub(crate) fn multi_get<E: RawEngine, R: Reader>(
-    shared: &Shared<E>,
+    (shared, tally): (&Shared<E>, &Tally),
     reader: &R,
     table: TableId,
     keys: &[&[u8]],
     sink: &mut dyn FnMut(usize, Option<&[u8]>),
 ) -> Result<()> {
-    let rule = shared.rules.of(table)?;
+    let (count, rule) = tally.of(table)?;
     let explain = |error| shared.explain(error, "multi_get", table);
     if keys
         .iter()
         .any(|key| key.is_empty() || key.len() > rule.key_bytes_max)
     {
         for (at, key) in keys.iter().enumerate() {
-            sink(at, get(shared, reader, table, key)?.as_deref());
+            sink(at, get((shared, tally), reader, table, key)?.as_deref());
         }
         return Ok(());
     }
+    count.count_gets(keys.len());
     if !rule.envelope {
         return boundary::call_with_sink::<E>(sink, |sink| reader.multi_get(table, keys, sink))
             .map_err(explain);
@@ -116,13 +120,13 @@ pub(crate) fn count<E: RawEngine, R: Reader>(
 
 /// Begins a cursor.
 pub(crate) fn cursor<'r, E: RawEngine, R: Reader>(
-    shared: &'r Shared<E>,
+    (shared, tally): (&'r Shared<E>, &'r Tally),
     reader: &'r R,
     table: TableId,
     range: KeyRange,
     watch: Option<(&'r Registry, Deadline)>,
 ) -> Result<TableCursor<'r, E, R::Cursor<'r>>> {
-    let rule = shared.rules.of(table)?;
+    let (count, rule) = tally.of(table)?;
     let raw = if range.is_empty() {
         None
     } else {
@@ -134,7 +138,9 @@ pub(crate) fn cursor<'r, E: RawEngine, R: Reader>(
         table,
         envelope: rule.envelope,
         watch,
+        count,
         shared,
+        mark: None,
     })
 }
 
@@ -166,7 +172,10 @@ pub struct TableCursor<'r, E: RawEngine, C> {
     table: TableId,
     envelope: bool,
     watch: Option<(&'r Registry, Deadline)>,
+    count: &'r TableTally,
     shared: &'r Shared<E>,
+    /// When the last stride of rows ended, and the count of rows at that time.
+    mark: Option<(Instant, u64)>,
 }
 
 impl<E: RawEngine, C> fmt::Debug for TableCursor<'_, E, C> {
@@ -178,6 +187,18 @@ impl<E: RawEngine, C> fmt::Debug for TableCursor<'_, E, C> {
 }
 
 impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
+    /// Records how long the rows since the last mark took, if they are one stride.
+    #[cold]
+    fn time_stride(&mut self) {
+        let (now, rows) = (Instant::now(), self.count.rows.get());
+        if let Some((began, before)) = self.mark.replace((now, rows))
+            && rows.wrapping_sub(before) == SCAN_STRIDE_ROWS
+        {
+            let took = now.saturating_duration_since(began);
+            self.shared.meter.record_scan(self.table, took);
+        }
+    }
+
     #[inline]
     fn step<'c>(
         &'c mut self,
@@ -190,6 +211,7 @@ impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
             envelope,
             watch,
             shared,
+            ..
         } = self;
         if let Some((registry, deadline)) = watch {
             registry.check(Some(*deadline))?;
@@ -210,11 +232,13 @@ impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
 impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
     #[inline]
     fn first(&mut self) -> Result<Option<Entry<'_>>> {
+        self.count.count_seek();
         self.step("first", |raw| raw.first())
     }
 
     #[inline]
     fn last(&mut self) -> Result<Option<Entry<'_>>> {
+        self.count.count_seek();
         self.step("last", |raw| raw.last())
     }
 
@@ -223,11 +247,13 @@ impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
         if key.is_empty() {
             return self.first();
         }
+        self.count.count_seek();
         self.step("seek", |raw| raw.seek(key))
     }
 
     #[inline]
     fn seek_back(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        self.count.count_seek();
         if key.is_empty() {
             // No key is at or before the empty one, and engines never see it: stand before the
             // first row.
@@ -239,12 +265,28 @@ impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
 
     #[inline]
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
-        self.step("next", |raw| raw.next())
+        let count = self.count;
+        if count.ends_stride() {
+            self.time_stride();
+        }
+        let row = self.step("next", |raw| raw.next());
+        if let Ok(Some(_)) = row {
+            count.count_row();
+        }
+        row
     }
 
     #[inline]
     fn prev(&mut self) -> Result<Option<Entry<'_>>> {
-        self.step("prev", |raw| raw.prev())
+        let count = self.count;
+        if count.ends_stride() {
+            self.time_stride();
+        }
+        let row = self.step("prev", |raw| raw.prev());
+        if let Ok(Some(_)) = row {
+            count.count_row();
+        }
+        row
     }
 }
 
@@ -264,6 +306,11 @@ impl<E: RawEngine> View<E> {
             shared,
         }
     }
+
+    #[inline]
+    fn counted(&self) -> (&Shared<E>, &Tally) {
+        (&self.shared, self.ticket.tally())
+    }
 }
 
 impl<E: RawEngine> fmt::Debug for View<E> {
@@ -281,13 +328,13 @@ impl<E: RawEngine> Reader for View<E> {
     #[inline]
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Self::Value<'_>>> {
         self.ticket.check()?;
-        get(&self.shared, &self.raw, table, key)
+        get(self.counted(), &self.raw, table, key)
     }
 
     #[inline]
     fn cursor(&self, table: TableId, range: KeyRange) -> Result<Self::Cursor<'_>> {
         self.ticket.check()?;
-        cursor(&self.shared, &self.raw, table, range, self.ticket.watch())
+        cursor(self.counted(), &self.raw, table, range, self.ticket.watch())
     }
 
     fn count(&self, table: TableId) -> Result<Count> {
@@ -302,7 +349,7 @@ impl<E: RawEngine> Reader for View<E> {
         sink: &mut dyn FnMut(usize, Option<&[u8]>),
     ) -> Result<()> {
         self.ticket.check()?;
-        multi_get(&self.shared, &self.raw, table, keys, sink)
+        multi_get(self.counted(), &self.raw, table, keys, sink)
     }
 }
 

@@ -4,7 +4,7 @@
 //! the hard age its next call fails, and space returns when it drops; exclusive work starts only
 //! without views and holds new ones back until it is done. Cost: one uncontended mutex and one
 //! clock read for each begin and each drop; nothing on a read, unless a hard age is set, which
-//! costs one clock read a call.
+//! costs one clock read a call. A slot keeps the tally of its views, so counting allocates nothing.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,11 +12,17 @@ use std::time::Duration;
 
 use storage_api::{Clock, Error, ErrorKind, OldestReader, ReaderLimits, Result};
 
+use crate::metrics::{Meter, Tally};
+
+/// Of so many views of a store, one has its beginning timed.
+const VIEWS_PER_SAMPLE: u64 = 16;
+
 /// The register of one store.
 #[derive(Debug)]
 pub(crate) struct Registry {
     clock: Arc<dyn Clock>,
     limits: ReaderLimits,
+    meter: Arc<Meter>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -25,7 +31,12 @@ pub(crate) struct Registry {
 struct State {
     /// Live views by slot; a free slot is `None`.
     slots: Vec<Option<Slot>>,
-    free: Vec<usize>,
+    /// Free slots, each with the tally of its last view, all zero.
+    free: Vec<(usize, Tally)>,
+    /// Tallies for writers, all zero.
+    spare: Vec<Tally>,
+    /// Views begun.
+    begun: u64,
     exclusive: bool,
 }
 
@@ -55,7 +66,13 @@ pub(crate) struct Ticket {
     registry: Arc<Registry>,
     slot: usize,
     deadline: Option<Deadline>,
+    tally: Tally,
 }
+
+/// When a view began to begin, if that is to be timed.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) struct Sample(Option<Duration>);
 
 /// When a view becomes too old.
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +86,11 @@ pub(crate) struct Deadline {
 pub(crate) struct Alone<'r>(&'r Registry);
 
 impl Registry {
-    pub(crate) fn new(clock: Arc<dyn Clock>, limits: ReaderLimits) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, limits: ReaderLimits, meter: Arc<Meter>) -> Self {
         Self {
             clock,
             limits,
+            meter,
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -85,7 +103,7 @@ impl Registry {
 
     /// Registers a view, waiting for exclusive work to end. `used_bytes` is what the store takes
     /// now.
-    pub(crate) fn enter(self: &Arc<Self>, used_bytes: u64) -> Ticket {
+    pub(crate) fn enter(self: &Arc<Self>, used_bytes: u64) -> (Ticket, Sample) {
         let began = self.clock.now();
         let mut state = self.lock();
         while state.exclusive {
@@ -99,25 +117,55 @@ impl Registry {
             used_bytes,
             warned: false,
         });
-        let slot = match state.free.pop() {
-            Some(slot) => {
+        let (slot, tally) = match state.free.pop() {
+            Some((slot, tally)) => {
                 state.slots[slot] = entry;
-                slot
+                (slot, tally)
             }
             None => {
                 state.slots.push(entry);
-                state.slots.len() - 1
+                (state.slots.len() - 1, self.meter.tally())
             }
         };
+        let sampled = state
+            .begun
+            .is_multiple_of(VIEWS_PER_SAMPLE)
+            .then_some(began);
+        state.begun += 1;
+        drop(state);
         let deadline = self.limits.age_max.map(|max| Deadline {
             began,
             at: began.saturating_add(max),
         });
-        Ticket {
+        let ticket = Ticket {
             registry: Arc::clone(self),
             slot,
             deadline,
+            tally,
+        };
+        (ticket, Sample(sampled))
+    }
+
+    /// A view that entered is there now.
+    #[inline]
+    pub(crate) fn begun(&self, sample: Sample) {
+        self.meter.count_views(1);
+        if let Some(began) = sample.0 {
+            let took = self.clock.now().saturating_sub(began);
+            self.meter.record_view_begin(took);
         }
+    }
+
+    /// A tally for a writer.
+    pub(crate) fn lend(&self) -> Tally {
+        let spare = self.lock().spare.pop();
+        spare.unwrap_or_else(|| self.meter.tally())
+    }
+
+    /// Adds what a writer counted to the counters and keeps its tally for the next.
+    pub(crate) fn take_back(&self, tally: Tally) {
+        self.meter.add(&tally);
+        self.lock().spare.push(tally);
     }
 
     /// Keeps new views out while there are none, or refuses with `Busy`.
@@ -205,6 +253,12 @@ impl Ticket {
         self.registry.check(self.deadline)
     }
 
+    /// Where the view counts.
+    #[inline]
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// What a cursor needs to make the same check; `None` when there is no limit.
     pub(crate) fn watch(&self) -> Option<(&Registry, Deadline)> {
         self.deadline.map(|deadline| (&*self.registry, deadline))
@@ -221,11 +275,13 @@ impl fmt::Debug for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        let tally = std::mem::take(&mut self.tally);
+        self.registry.meter.add(&tally);
         let mut state = self.registry.lock();
         if let Some(slot) = state.slots.get_mut(self.slot) {
             *slot = None;
         }
-        state.free.push(self.slot);
+        state.free.push((self.slot, tally));
     }
 }
 
@@ -238,9 +294,10 @@ impl Drop for Alone<'_> {
 
 #[cfg(test)]
 mod tests {
-    use storage_api::ManualClock;
+    use storage_api::{Capabilities, Catalogue, ManualClock};
 
     use super::*;
+    use crate::tables::Rules;
 
     #[test]
     fn ages_limits_and_exclusive_work() -> Result<()> {
@@ -250,10 +307,14 @@ mod tests {
             pinned_bytes_max: Some(100),
             ..ReaderLimits::default()
         };
-        let registry = Arc::new(Registry::new(Arc::clone(&clock) as Arc<dyn Clock>, limits));
-        let old = registry.enter(1000);
+        let catalogue = Catalogue::new(Vec::new())?;
+        let rules = Rules::new(&catalogue, &Capabilities::IN_MEMORY);
+        let meter = Arc::new(Meter::new("test", &catalogue, &rules));
+        let clock_too = Arc::clone(&clock) as Arc<dyn Clock>;
+        let registry = Arc::new(Registry::new(clock_too, limits, meter));
+        let (old, _) = registry.enter(1000);
         clock.advance(Duration::from_secs(4));
-        let young = registry.enter(1050);
+        let (young, _) = registry.enter(1050);
         assert_eq!(
             registry.oldest(1080),
             (

@@ -11,8 +11,10 @@ use std::sync::{Arc, OnceLock};
 
 use storage_api::{Access, Capabilities, Catalogue, CommitSeq, Error, ErrorKind, Result, TableId};
 
+use crate::boundary;
 use crate::directory::Directory;
 use crate::gate::Gate;
+use crate::metrics::Meter;
 use crate::raw::RawEngine;
 use crate::registry::Registry;
 use crate::tables::Rules;
@@ -26,10 +28,13 @@ pub(crate) struct Shared<E: RawEngine> {
     pub(crate) rules: Rules,
     pub(crate) gate: Gate,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) access: Access,
     pub(crate) relaxed: bool,
     /// The last ordered commit; changed under the exclusive gate only.
     pub(crate) last_seq: AtomicU64,
+    /// The last commit that the directory's seal vouches for.
+    pub(crate) sealed: AtomicU64,
     /// Numbers savepoints, so that one that is gone is never taken for another.
     pub(crate) last_mark: AtomicU64,
     pub(crate) poison: OnceLock<String>,
@@ -76,7 +81,27 @@ impl<E: RawEngine> Shared<E> {
             "the store takes no writes until it is reopened"
         );
         // The first cause is the one that counts.
-        let _kept = self.poison.set(cause);
+        if self.poison.set(cause).is_ok() {
+            self.meter.count_poisoning();
+        }
+    }
+
+    /// Takes no writes from now on if the system failed an operation of the write lane, or if the
+    /// engine's library panicked in one: what reached the files, of earlier commits too, is not
+    /// known. One rule for every engine, whatever its own library would allow; see
+    /// `docs/decisions/0010`.
+    pub(crate) fn poison_after(&self, operation: &str, error: &Error) {
+        if matches!(
+            error.kind(),
+            ErrorKind::Io { .. }
+                | ErrorKind::DiskFull
+                | ErrorKind::PermissionDenied { .. }
+                | ErrorKind::NotFound { .. }
+        ) {
+            self.poison(operation, error);
+        } else {
+            self.poison_after_panic(operation, error);
+        }
     }
 
     /// Takes no writes from now on if the engine's library panicked: what it left behind is not
@@ -101,5 +126,28 @@ impl<E: RawEngine> fmt::Debug for Shared<E> {
         f.debug_struct("Shared")
             .field("engine", &E::NAME)
             .finish_non_exhaustive()
+    }
+}
+
+/// Closing: what was committed is made durable and sealed, so that the next opening can tell a
+/// state that damage made older from one that a crash did. A failure seals nothing, which is as
+/// true.
+impl<E: RawEngine> Drop for Shared<E> {
+    fn drop(&mut self) {
+        let last_seq = self.last_seq();
+        let Some(directory) = &self.directory else {
+            return;
+        };
+        if self.access == Access::ReadOnly
+            || self.poison.get().is_some()
+            || last_seq.get() <= self.sealed.load(Ordering::Relaxed)
+        {
+            return;
+        }
+        let sealed = boundary::call::<E, _>(|| self.engine.sync())
+            .and_then(|()| directory.write_seal(last_seq));
+        if let Err(error) = sealed {
+            tracing::warn!(engine = E::NAME, %error, "closed without a seal");
+        }
     }
 }

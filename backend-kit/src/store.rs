@@ -6,20 +6,22 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicU64;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use storage_api::{
-    Access, Backup, Capabilities, Catalogue, Commit, CommitOrder, Compact, CompactReport, Count,
-    Cursor, Durability, Engine, Error, ErrorKind, IfMissing, KeyRange, KvStore, Location, Mode,
-    OpenOptions, OpenReport, Persistence, Reader, Result, Schema, StoreStats, TableId, TableInfo,
-    TableStats, Verify, WriteBatch,
+    Access, Backup, Bulk, BulkMode, Capabilities, Catalogue, Commit, CommitOrder, CommitSeq,
+    Compact, CompactReport, Count, Cursor, Durability, Engine, Error, ErrorKind, IfMissing,
+    KeyRange, KvStore, Location, Mode, OpenOptions, OpenReport, Persistence, Reader, Result,
+    Schema, StoreStats, TableId, TableInfo, TableStats, Verify, WriteBatch,
 };
 
 use crate::boundary;
 use crate::directory::{self, Directory, Found, Marker, State};
 use crate::gate::{Gate, Wait};
+use crate::metrics::{self, Lane, Meter, Work};
 use crate::raw::{RawEngine, RawOpen};
 use crate::read::{self, View};
 use crate::registry::Registry;
@@ -57,6 +59,47 @@ fn lost_file(error: Error) -> Error {
         }
         _ => error,
     }
+}
+
+/// Refuses a store that holds less than was durable when it was last closed.
+fn check_seal(last_seq: CommitSeq, sealed: CommitSeq, data: &Path) -> Result<()> {
+    if last_seq >= sealed {
+        return Ok(());
+    }
+    Err(Error::corruption(
+        data.display().to_string(),
+        format!(
+            "commit {sealed} was durable when the store was last closed, and the last one that can \
+             be read is {last_seq}"
+        ),
+    ))
+}
+
+/// Reads the last commit of files that opening to write would cut, before it cuts them.
+fn look_before_cutting<E: RawEngine>(
+    location: Location<'_>,
+    merged: &Merged,
+    sealed: CommitSeq,
+    options: &OpenOptions,
+    engine_options: &E::Options,
+) -> Result<()> {
+    let mut options = options.clone();
+    options.access = Access::ReadOnly;
+    let tables = tables::for_engine(&merged.tables);
+    let request = RawOpen {
+        location,
+        tables: &tables,
+        fresh: false,
+        options: &options,
+    };
+    let last_seq = boundary::call::<E, _>(|| {
+        let (engine, _) = E::open(&request, engine_options)?;
+        read::commit_seq::<E, _>(&engine.view()?)
+    })?;
+    let Location::Directory(data) = location else {
+        return Ok(());
+    };
+    check_seal(last_seq, sealed, data)
 }
 
 /// A random number for a new store.
@@ -121,7 +164,7 @@ impl<E: RawEngine> Store<E> {
     }
 
     fn open_directory(
-        path: &std::path::Path,
+        path: &Path,
         schema: &Schema,
         options: &OpenOptions,
         engine_options: &E::Options,
@@ -155,6 +198,9 @@ impl<E: RawEngine> Store<E> {
             options.access,
             &E::CAPABILITIES,
         )?;
+        if options.access == Access::ReadWrite {
+            directory.sweep()?;
+        }
         let names_chain = marker.chain_id.is_none() && options.chain_id.is_some();
         if options.access == Access::ReadWrite && (merged.changed || names_chain) {
             marker.tables.clone_from(&merged.tables);
@@ -163,8 +209,12 @@ impl<E: RawEngine> Store<E> {
             WRITTEN_BY.clone_into(&mut marker.written_by);
             directory.write_marker(&marker)?;
         }
+        let sealed = directory.read_seal()?;
         let data = directory.data_path();
         let location = Location::Directory(&data);
+        if options.access == Access::ReadWrite && sealed > CommitSeq::ZERO && E::would_cut(&data) {
+            look_before_cutting::<E>(location, &merged, sealed, options, engine_options)?;
+        }
         let (store, recovered) = Self::assemble(
             location,
             Some(directory),
@@ -173,6 +223,8 @@ impl<E: RawEngine> Store<E> {
             options,
             engine_options,
         )?;
+        check_seal(store.shared.last_seq(), sealed, &data)?;
+        store.shared.sealed.store(sealed.get(), Ordering::Relaxed);
         Ok((store, report(&merged, false, recovered)))
     }
 
@@ -242,18 +294,23 @@ impl<E: RawEngine> Store<E> {
         let caps = engine.capabilities();
         let catalogue = Catalogue::new(merged.tables.clone())?;
         let last_seq = boundary::call::<E, _>(|| read::commit_seq::<E, _>(&engine.view()?))?;
-        let registry = Registry::new(Arc::clone(&options.clock), options.reader_limits);
+        let rules = Rules::new(&catalogue, &caps);
+        let meter = Arc::new(Meter::new(E::NAME, &catalogue, &rules));
+        let clock = Arc::clone(&options.clock);
+        let registry = Registry::new(clock, options.reader_limits, Arc::clone(&meter));
         let shared = Shared {
-            rules: Rules::new(&catalogue, &caps),
+            rules,
             engine,
             directory,
             caps,
             catalogue,
             gate: Gate::default(),
             registry: Arc::new(registry),
+            meter,
             access: options.access,
             relaxed: options.commit_order == CommitOrder::Relaxed,
             last_seq: AtomicU64::new(last_seq.get()),
+            sealed: AtomicU64::new(0),
             last_mark: AtomicU64::new(0),
             poison: OnceLock::new(),
         };
@@ -266,6 +323,11 @@ impl<E: RawEngine> Store<E> {
     }
 
     fn begin_gated(&self, wait: Wait) -> Result<Option<Txn<'_, E>>> {
+        let begun = self.begin_uncounted(wait);
+        begun.inspect_err(|_| self.shared.meter.count_failure(Work::BeginWrite))
+    }
+
+    fn begin_uncounted(&self, wait: Wait) -> Result<Option<Txn<'_, E>>> {
         let shared = &*self.shared;
         let explain = |error: Error| error.with_engine(E::NAME).with_operation("begin_write");
         shared.check_writable().map_err(explain)?;
@@ -275,7 +337,29 @@ impl<E: RawEngine> Store<E> {
         // The store may have been poisoned while this writer waited.
         shared.check_writable().map_err(explain)?;
         shared.admit_write().map_err(explain)?;
+        shared.meter.record_wait(Lane::Txn, gate.waited);
         Txn::begin(shared, gate).map(Some)
+    }
+
+    /// Explains why there is no view.
+    #[cold]
+    fn no_view(&self, error: Error, operation: &'static str) -> Error {
+        self.shared.meter.count_failure(Work::BeginRead);
+        error.with_engine(E::NAME).with_operation(operation)
+    }
+
+    fn sync_untimed(&self) -> Result<()> {
+        let explain = |error: Error| error.with_engine(E::NAME).with_operation("sync");
+        self.shared.check_writable().map_err(explain)?;
+        let _gate = self.shared.gate.exclusive(Wait::Forever).map_err(explain)?;
+        // A sync that succeeds after another failed would vouch for pages that the kernel has
+        // dropped, so the poison is looked at again, and is set while the gate still keeps the next
+        // writer out.
+        self.shared.check_writable().map_err(explain)?;
+        boundary::call::<E, _>(|| self.shared.engine.sync()).map_err(|error| {
+            self.shared.poison("sync", &error);
+            explain(error)
+        })
     }
 
     /// Bytes of a table from a sample of rows at both ends; exact when the sample is the whole
@@ -326,6 +410,12 @@ impl<E: RawEngine> Engine for Store<E> {
         options: &OpenOptions,
         engine_options: &E::Options,
     ) -> Result<(Self, OpenReport)> {
+        let path = match location {
+            Location::Memory => Path::new("memory"),
+            Location::Directory(path) => path,
+        };
+        let span = tracing::info_span!("open", engine = E::NAME, path = %path.display());
+        let _in_span = span.enter();
         let began = Instant::now();
         let opened = match location {
             Location::Memory => Self::open_in_memory(schema, options, engine_options),
@@ -333,11 +423,19 @@ impl<E: RawEngine> Engine for Store<E> {
                 Self::open_directory(path, schema, options, engine_options)
             }
         };
-        let (store, mut report) =
-            opened.map_err(|error| error.with_engine(E::NAME).with_operation("open"))?;
+        let (store, mut report) = opened.map_err(|error| {
+            metrics::failures(E::NAME, Work::Open).increment(1);
+            error.with_engine(E::NAME).with_operation("open")
+        })?;
         report.took = began.elapsed();
-        let (created, recovered) = (report.created, report.recovered.as_deref());
-        tracing::info!(engine = E::NAME, created, recovered, "opened");
+        store.shared.meter.record(Work::Open, report.took);
+        tracing::info!(
+            tables = store.shared.catalogue.iter().count(),
+            created = report.created,
+            recovered = report.recovered.as_deref(),
+            took_seconds = report.took.as_secs_f64(),
+            "opened"
+        );
         Ok((store, report))
     }
 }
@@ -359,20 +457,23 @@ impl<E: RawEngine> KvStore for Store<E> {
     }
 
     fn begin_read(&self) -> Result<View<E>> {
-        let ticket = self.shared.registry.enter(self.shared.engine.used_bytes());
+        let registry = &self.shared.registry;
+        let (ticket, sample) = registry.enter(self.shared.engine.used_bytes());
         let raw = boundary::call::<E, _>(|| self.shared.engine.view())
-            .map_err(|error| error.with_engine(E::NAME).with_operation("begin_read"))?;
+            .map_err(|error| self.no_view(error, "begin_read"))?;
+        registry.begun(sample);
         Ok(View::new(raw, ticket, Arc::clone(&self.shared)))
     }
 
     fn begin_read_many(&self, views: NonZeroUsize) -> Result<Vec<View<E>>> {
         let used_bytes = self.shared.engine.used_bytes();
-        let first = self.shared.registry.enter(used_bytes);
+        let (first, _) = self.shared.registry.enter(used_bytes);
         let raw = boundary::call::<E, _>(|| self.shared.engine.views(views.get()))
-            .map_err(|error| error.with_engine(E::NAME).with_operation("begin_read_many"))?;
+            .map_err(|error| self.no_view(error, "begin_read_many"))?;
+        self.shared.meter.count_views(raw.len() as u64);
         // The first ticket already keeps exclusive work out, so the rest never wait.
         let tickets = std::iter::once(first).chain(std::iter::repeat_with(|| {
-            self.shared.registry.enter(used_bytes)
+            self.shared.registry.enter(used_bytes).0
         }));
         Ok(raw
             .into_iter()
@@ -398,17 +499,7 @@ impl<E: RawEngine> KvStore for Store<E> {
     }
 
     fn sync(&self) -> Result<()> {
-        let explain = |error: Error| error.with_engine(E::NAME).with_operation("sync");
-        self.shared.check_writable().map_err(explain)?;
-        let _gate = self.shared.gate.exclusive(Wait::Forever).map_err(explain)?;
-        // A sync that succeeds after another failed would vouch for pages that the kernel has
-        // dropped, so the poison is looked at again, and is set while the gate still keeps the next
-        // writer out.
-        self.shared.check_writable().map_err(explain)?;
-        boundary::call::<E, _>(|| self.shared.engine.sync()).map_err(|error| {
-            self.shared.poison("sync", &error);
-            explain(error)
-        })
+        self.shared.meter.time(Work::Sync, || self.sync_untimed())
     }
 
     fn table_stats(&self, table: TableId) -> Result<TableStats> {
@@ -430,12 +521,19 @@ impl<E: RawEngine> KvStore for Store<E> {
         let space = boundary::call::<E, _>(|| self.shared.engine.space())
             .map_err(|error| error.with_engine(E::NAME).with_operation("stats"))?;
         let (readers, oldest_reader) = self.shared.registry.oldest(self.shared.engine.used_bytes());
-        let disk_bytes = match &self.shared.directory {
-            Some(directory) => directory::disk_bytes(directory.path())?,
-            None => 0,
+        let (disk_bytes, disk_free_bytes) = match &self.shared.directory {
+            Some(directory) => {
+                let path = directory.path();
+                (
+                    directory::disk_bytes(path)?,
+                    directory::disk_free_bytes(path),
+                )
+            }
+            None => (0, None),
         };
         Ok(StoreStats {
             disk_bytes,
+            disk_free_bytes,
             memory_bytes: space.memory_bytes,
             free_bytes: space.free_bytes,
             limit_bytes: space.limit_bytes,
@@ -443,6 +541,10 @@ impl<E: RawEngine> KvStore for Store<E> {
             oldest_reader,
             commit_seq: self.shared.last_seq(),
         })
+    }
+
+    fn as_bulk(&self) -> Option<&dyn Bulk> {
+        (self.shared.caps.bulk != BulkMode::None).then_some(self as &dyn Bulk)
     }
 
     fn as_compact(&self) -> Option<&dyn Compact> {
@@ -460,6 +562,23 @@ impl<E: RawEngine> KvStore for Store<E> {
 
 impl<E: RawEngine> Compact for Store<E> {
     fn compact(&self) -> Result<CompactReport> {
+        let span = tracing::info_span!("compact", engine = E::NAME);
+        let _in_span = span.enter();
+        let done = (self.shared.meter).time(Work::Compact, || self.compact_untimed());
+        if let Ok(report) = &done {
+            tracing::info!(
+                before_bytes = report.before_bytes,
+                after_bytes = report.after_bytes,
+                took_seconds = report.took.as_secs_f64(),
+                "compacted"
+            );
+        }
+        done
+    }
+}
+
+impl<E: RawEngine> Store<E> {
+    fn compact_untimed(&self) -> Result<CompactReport> {
         let shared = &*self.shared;
         let explain = |error: Error| error.with_engine(E::NAME).with_operation("compact");
         if shared.caps.compact == Mode::None {

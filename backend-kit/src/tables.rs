@@ -169,6 +169,11 @@ impl Rules {
         }
     }
 
+    /// The rules by table number, absent where there is no table.
+    pub(crate) fn by_number(&self) -> &[Option<Rule>] {
+        &self.rules
+    }
+
     /// The rule of a table.
     #[inline]
     pub(crate) fn of(&self, table: TableId) -> Result<Rule> {
@@ -206,8 +211,9 @@ impl Rules {
     }
 }
 
+/// The error for a number that no table has.
 #[cold]
-fn unknown(table: TableId) -> Error {
+pub(crate) fn unknown(table: TableId) -> Error {
     Error::new(ErrorKind::UnknownTable {
         table: table.to_string(),
     })

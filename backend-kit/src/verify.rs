@@ -5,6 +5,8 @@
 //! cannot be read at all is a finding too. Cost: one scan and one get a row. An engine's library
 //! may crash on damaged files, so tools run this in a child process (the facade does).
 
+use std::time::Instant;
+
 use storage_api::{
     Access, BitRot, ChecksumSetting, Count, Cursor, Error, ErrorKind, Finding, KeyRange, KvStore,
     Reader, Result, TableCheck, TableId, Verify, VerifyReport,
@@ -12,6 +14,7 @@ use storage_api::{
 
 use crate::boundary;
 use crate::gate::Wait;
+use crate::metrics::Work;
 use crate::raw::RawEngine;
 use crate::read::View;
 use crate::store::Store;
@@ -24,6 +27,26 @@ const FINDINGS_MAX: usize = 100;
 
 impl<E: RawEngine> Verify for Store<E> {
     fn verify(&self, progress: &mut dyn FnMut(&TableCheck)) -> Result<VerifyReport> {
+        let tables = self.catalogue().iter().count();
+        let span = tracing::info_span!("verify", engine = E::NAME, tables);
+        let _in_span = span.enter();
+        let began = Instant::now();
+        let done = (self.shared.meter).time(Work::Verify, || self.verify_untimed(progress));
+        if let Ok(report) = &done {
+            tracing::info!(
+                rows = report.tables.iter().map(|table| table.rows).sum::<u64>(),
+                bytes = report.tables.iter().map(|table| table.bytes).sum::<u64>(),
+                findings = report.findings.len(),
+                took_seconds = began.elapsed().as_secs_f64(),
+                "verified"
+            );
+        }
+        done
+    }
+}
+
+impl<E: RawEngine> Store<E> {
+    fn verify_untimed(&self, progress: &mut dyn FnMut(&TableCheck)) -> Result<VerifyReport> {
         let view = self.begin_read()?;
         let mut report = VerifyReport::default();
         for table in self.catalogue().iter() {

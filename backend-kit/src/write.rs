@@ -9,6 +9,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use storage_api::{
     BatchOp, Commit, Count, Cursor, Durability, Error, ErrorKind, KeyRange, Reader, Result,
@@ -17,6 +18,7 @@ use storage_api::{
 
 use crate::boundary;
 use crate::gate::Exclusive;
+use crate::metrics::{CommitOf, Lane, Lent, TableTally, Tally, Work};
 use crate::raw::{CommitFailure, RawBatch, RawEngine, RawTxn};
 use crate::read::{self, SEQ_KEY, TableCursor, Value};
 use crate::shared::Shared;
@@ -42,6 +44,9 @@ pub struct Txn<'s, E: RawEngine> {
     marks: Vec<Savepoint>,
     failed: bool,
     scratch: Vec<u8>,
+    tally: Lent,
+    /// Bytes of keys and values written.
+    bytes: u64,
     shared: &'s Shared<E>,
     _gate: Exclusive<'s>,
     /// LMDB binds a write transaction to its thread (trap 12), so no engine's may move.
@@ -67,6 +72,8 @@ impl<'s, E: RawEngine> Txn<'s, E> {
             marks: Vec::new(),
             failed: false,
             scratch: Vec::new(),
+            tally: Lent::from(&shared.registry),
+            bytes: 0,
             shared,
             _gate: gate,
             _not_send: PhantomData,
@@ -78,6 +85,10 @@ impl<'s, E: RawEngine> Txn<'s, E> {
             return Err(Error::new(ErrorKind::TxnFailed).with_engine(E::NAME));
         }
         Ok(())
+    }
+
+    fn counted(&self) -> (&Shared<E>, &Tally) {
+        (self.shared, &self.tally)
     }
 
     fn journals(&self) -> bool {
@@ -94,7 +105,7 @@ impl<'s, E: RawEngine> Txn<'s, E> {
         let done = boundary::call::<E, _>(|| work(&mut *self));
         done.map_err(|error| {
             self.failed = true;
-            self.shared.poison_after_panic(operation, &error);
+            self.shared.poison_after(operation, &error);
             self.shared.explain(error, operation, table)
         })
     }
@@ -152,12 +163,12 @@ impl<'s, E: RawEngine> Reader for Txn<'s, E> {
 
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Self::Value<'_>>> {
         self.usable()?;
-        read::get(self.shared, &self.raw, table, key)
+        read::get(self.counted(), &self.raw, table, key)
     }
 
     fn cursor(&self, table: TableId, range: KeyRange) -> Result<Self::Cursor<'_>> {
         self.usable()?;
-        read::cursor(self.shared, &self.raw, table, range, None)
+        read::cursor(self.counted(), &self.raw, table, range, None)
     }
 
     fn count(&self, table: TableId) -> Result<Count> {
@@ -172,14 +183,16 @@ impl<'s, E: RawEngine> Reader for Txn<'s, E> {
         sink: &mut dyn FnMut(usize, Option<&[u8]>),
     ) -> Result<()> {
         self.usable()?;
-        read::multi_get(self.shared, &self.raw, table, keys, sink)
+        read::multi_get(self.counted(), &self.raw, table, keys, sink)
     }
 }
 
 impl<E: RawEngine> Writer for Txn<'_, E> {
     fn put(&mut self, table: TableId, key: &[u8], value: &[u8]) -> Result<()> {
         self.usable()?;
-        let rule = check_put(self.shared, table, key, value)?;
+        let (count, rule) = check_put(self.counted(), table, key, value)?;
+        count.count_put();
+        self.bytes += (key.len() + value.len()) as u64;
         self.run("put", table, |txn| {
             if txn.journals() {
                 txn.remember(table, key)?;
@@ -195,7 +208,8 @@ impl<E: RawEngine> Writer for Txn<'_, E> {
 
     fn delete(&mut self, table: TableId, key: &[u8]) -> Result<()> {
         self.usable()?;
-        check_delete(self.shared, table, key)?;
+        check_delete(self.counted(), table, key)?.count_delete();
+        self.bytes += key.len() as u64;
         self.run("delete", table, |txn| {
             if txn.journals() {
                 txn.remember(table, key)?;
@@ -206,10 +220,7 @@ impl<E: RawEngine> Writer for Txn<'_, E> {
 
     fn delete_range(&mut self, table: TableId, range: &KeyRange) -> Result<()> {
         self.usable()?;
-        self.shared
-            .rules
-            .of(table)
-            .map_err(|e| self.shared.explain(e, "delete_range", table))?;
+        check_range(self.counted(), table)?.count_range_delete();
         if range.is_empty() {
             return Ok(());
         }
@@ -276,19 +287,30 @@ impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
     }
 
     fn commit(mut self, durability: Durability) -> Result<Commit> {
-        self.usable()?;
+        let meter = &self.shared.meter;
+        self.usable()
+            .inspect_err(|_| meter.count_failure(Work::Commit))?;
         let seq = self.shared.last_seq().next();
         self.run("commit", TableId::INTERNAL, |txn| {
             txn.raw
                 .put(TableId::INTERNAL, SEQ_KEY, &seq.get().to_le_bytes())
-        })?;
+        })
+        .inspect_err(|_| meter.count_failure(Work::Commit))?;
         let Self {
             raw,
             shared,
+            tally,
+            bytes,
             _gate: gate,
             ..
         } = self;
-        finish(shared, || raw.commit(durability))?;
+        let about = CommitOf {
+            engine: E::NAME,
+            lane: Lane::Txn,
+            durability,
+            bytes,
+        };
+        meter.commit(about, &tally, || finish(shared, || raw.commit(durability)))?;
         shared.set_last_seq(seq);
         drop(gate);
         Ok(Commit {
@@ -310,36 +332,52 @@ impl<'s, E: RawEngine> WriteTxn for Txn<'s, E> {
     }
 }
 
-fn check_put<E: RawEngine>(
-    shared: &Shared<E>,
+fn check_put<'t, E: RawEngine>(
+    (shared, tally): (&Shared<E>, &'t Tally),
     table: TableId,
     key: &[u8],
     value: &[u8],
-) -> Result<Rule> {
+) -> Result<(&'t TableTally, Rule)> {
     let check = || {
-        let rule = shared.rules.of(table)?;
+        let (count, rule) = tally.of(table)?;
         Rules::check_key(rule, key)?;
         shared.rules.check_value(rule, value)?;
-        Ok(rule)
+        Ok((count, rule))
     };
     check().map_err(|error| shared.explain(error, "put", table))
 }
 
-fn check_delete<E: RawEngine>(shared: &Shared<E>, table: TableId, key: &[u8]) -> Result<()> {
-    shared
-        .rules
-        .of(table)
-        .and_then(|rule| Rules::check_key(rule, key))
-        .map_err(|error| shared.explain(error, "delete", table))
+fn check_delete<'t, E: RawEngine>(
+    (shared, tally): (&Shared<E>, &'t Tally),
+    table: TableId,
+    key: &[u8],
+) -> Result<&'t TableTally> {
+    let check = || {
+        let (count, rule) = tally.of(table)?;
+        Rules::check_key(rule, key)?;
+        Ok(count)
+    };
+    check().map_err(|error| shared.explain(error, "delete", table))
+}
+
+fn check_range<'t, E: RawEngine>(
+    (shared, tally): (&Shared<E>, &'t Tally),
+    table: TableId,
+) -> Result<&'t TableTally> {
+    let known = tally.of(table).map(|(count, _)| count);
+    known.map_err(|error| shared.explain(error, "delete_range", table))
 }
 
 /// Commits in the engine and sorts out what a failure means.
-fn finish<E: RawEngine>(
+pub(crate) fn finish<E: RawEngine>(
     shared: &Shared<E>,
     commit: impl FnOnce() -> Result<(), CommitFailure>,
 ) -> Result<()> {
     boundary::commit::<E>(commit).map_err(|failure| match failure {
-        CommitFailure::Aborted(error) => error.with_engine(E::NAME).with_operation("commit"),
+        CommitFailure::Aborted(error) => {
+            shared.poison_after("commit", &error);
+            error.with_engine(E::NAME).with_operation("commit")
+        }
         CommitFailure::Unknown(error) => {
             shared.poison("commit", &error);
             Error::new(ErrorKind::CommitUnknown)
@@ -350,50 +388,86 @@ fn finish<E: RawEngine>(
     })
 }
 
-/// Applies a batch as one commit.
+/// Applies a batch as one commit. Its operations count when it is committed.
 pub(crate) fn apply<E: RawEngine>(
     shared: &Shared<E>,
     batch: &WriteBatch,
     durability: Durability,
 ) -> Result<Commit> {
-    shared.check_writable()?;
-    for op in batch.ops() {
-        match op {
-            BatchOp::Put { table, key, value } => {
-                check_put(shared, table, key, value)?;
-            }
-            BatchOp::Delete { table, key } => check_delete(shared, table, key)?,
-            BatchOp::DeleteRange { table, .. } => {
-                shared
-                    .rules
-                    .of(table)
-                    .map_err(|e| shared.explain(e, "delete_range", table))?;
-            }
-        }
+    let tally = Lent::from(&shared.registry);
+    let applied = apply_counted(shared, &tally, batch, durability);
+    if applied.is_err() {
+        tally.forget();
     }
+    applied
+}
+
+fn apply_counted<E: RawEngine>(
+    shared: &Shared<E>,
+    tally: &Tally,
+    batch: &WriteBatch,
+    durability: Durability,
+) -> Result<Commit> {
+    let refused = |_: &Error| shared.meter.count_failure(Work::Apply);
+    shared.check_writable().inspect_err(refused)?;
+    check_batch((shared, tally), batch).inspect_err(refused)?;
+    let about = CommitOf {
+        engine: E::NAME,
+        lane: Lane::Batch,
+        durability,
+        bytes: batch.payload_bytes() as u64,
+    };
     let effective = shared.caps.effective(durability);
     if shared.relaxed && shared.caps.concurrent_batches {
-        let _gate = shared
+        let gate = shared
             .gate
             .shared()
-            .map_err(|error| error.with_engine(E::NAME))?;
-        write_batch(shared, batch, durability, None)?;
+            .map_err(|error| error.with_engine(E::NAME))
+            .inspect_err(refused)?;
+        shared.meter.record_wait(Lane::Batch, gate.waited);
+        let write = || write_batch(shared, batch, durability, None);
+        shared.meter.commit(about, tally, write)?;
         return Ok(Commit {
             seq: None,
             effective,
         });
     }
-    let _gate = shared
+    let gate = shared
         .gate
         .exclusive(crate::gate::Wait::Forever)
-        .map_err(|error| error.with_engine(E::NAME).with_operation("apply"))?;
+        .map_err(|error| error.with_engine(E::NAME).with_operation("apply"))
+        .inspect_err(refused)?;
+    let waited = gate.as_ref().map_or(Duration::ZERO, |gate| gate.waited);
+    shared.meter.record_wait(Lane::Batch, waited);
     let seq = shared.last_seq().next();
-    write_batch(shared, batch, durability, Some(seq.get()))?;
+    let write = || write_batch(shared, batch, durability, Some(seq.get()));
+    shared.meter.commit(about, tally, write)?;
     shared.set_last_seq(seq);
     Ok(Commit {
         seq: Some(seq),
         effective,
     })
+}
+
+/// Refuses a batch with an operation that no store may take, and counts the others.
+fn check_batch<E: RawEngine>(
+    (shared, tally): (&Shared<E>, &Tally),
+    batch: &WriteBatch,
+) -> Result<()> {
+    for op in batch.ops() {
+        match op {
+            BatchOp::Put { table, key, value } => {
+                check_put((shared, tally), table, key, value)?.0.count_put();
+            }
+            BatchOp::Delete { table, key } => {
+                check_delete((shared, tally), table, key)?.count_delete();
+            }
+            BatchOp::DeleteRange { table, .. } => {
+                check_range((shared, tally), table)?.count_range_delete();
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_batch<E: RawEngine>(
@@ -406,8 +480,12 @@ fn write_batch<E: RawEngine>(
     shared.check_writable()?;
     shared.admit_write()?;
     let mut table = TableId::INTERNAL;
+    // Beginning writes nothing, so a failure of the system in it leaves the store as it was.
+    let mut raw = boundary::call::<E, _>(|| shared.engine.begin_batch()).map_err(|error| {
+        shared.poison_after_panic("apply", &error);
+        shared.explain(error, "apply", TableId::INTERNAL)
+    })?;
     let written = boundary::call::<E, _>(|| {
-        let mut raw = shared.engine.begin_batch()?;
         let mut scratch = Vec::new();
         let mut write = |op: BatchOp<'_>| {
             table = op.table();
@@ -421,10 +499,10 @@ fn write_batch<E: RawEngine>(
         if let Some(seq) = seq {
             raw.put(TableId::INTERNAL, SEQ_KEY, &seq.to_le_bytes())?;
         }
-        Ok(raw)
+        Ok(())
     });
-    let raw = written.map_err(|error| {
-        shared.poison_after_panic("apply", &error);
+    written.map_err(|error| {
+        shared.poison_after("apply", &error);
         shared.explain(error, "apply", table)
     })?;
     finish(shared, || raw.commit(durability))

@@ -3,27 +3,31 @@
 //! Invariants: the environment is behind one lock that views and writers take for reading, for a
 //! moment only and never twice at once, and that growth and compaction take for writing; both close
 //! the environment and open it again, which is possible only while nobody else holds it, and leave
-//! the old one in place when they fail. Whatever is interrupted, the directory holds one complete
-//! `data.mdb`: a compacted copy is complete and synced before a rename puts it in place.
+//! the old one in place when they fail. An environment that LMDB gave up after a failed write
+//! begins not even views any more; a second one over the same file, for reading only, takes its
+//! place for new ones. Whatever is interrupted, the directory holds one complete `data.mdb`: a
+//! compacted copy is complete and synced before a rename puts it in place.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use backend_kit::{RawEngine, RawOpen, RawOpened, RawSpace};
 use heed::CompactionOption;
 use storage_api::{
-    Access, BitRot, Capabilities, Count, CountMode, Effective, Error, ErrorKind, Location, Mode,
-    Result, Sharing, TableId, ValueLane,
+    Access, BitRot, BulkMode, Capabilities, Count, CountMode, Effective, Error, ErrorKind,
+    Location, Mode, Result, Sharing, TableId, ValueLane,
 };
 
+use crate::bulk::LmdbLoader;
 use crate::env::{EnvConfig, OpenEnv};
 use crate::error::{DATA_FILE, ENGINE};
 use crate::header;
 use crate::options::{LmdbOptions, MapPlan, READERS_DEFAULT};
+use crate::register;
 use crate::txn::LmdbTxn;
 use crate::view::LmdbView;
 
@@ -47,6 +51,8 @@ enum Held {
 #[derive(Debug)]
 pub struct LmdbEngine {
     held: RwLock<Held>,
+    /// The second environment, once the first is given up.
+    salvaged: Mutex<Option<Arc<OpenEnv>>>,
     config: EnvConfig,
     /// The largest map that was asked for and that the system allows, in bytes.
     limit_bytes: AtomicU64,
@@ -76,6 +82,7 @@ impl LmdbEngine {
         all.effective = [Effective::Durable; 3];
         all.sharing = Sharing::ReadersOrWriter;
         all.read_only_open = true;
+        all.bulk = BulkMode::Loader;
         all.compact = Mode::Exclusive;
         all.backup = Mode::Online;
         all.bit_rot = BitRot::NotDetected;
@@ -102,6 +109,32 @@ impl LmdbEngine {
             Held::Open(open) => Ok(Arc::clone(open)),
             Held::Lost(cause) => Err(lost(cause)),
         }
+    }
+
+    /// Reads in the open environment, or in the second one where LMDB has given the first up.
+    fn reading<T>(&self, read: impl Fn(Arc<OpenEnv>) -> Result<T>) -> Result<T> {
+        match self.open_env().and_then(&read) {
+            Err(error) if matches!(error.kind(), ErrorKind::Poisoned { .. }) => {
+                read(self.salvaged()?)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The second environment, opened at its first use.
+    #[cold]
+    fn salvaged(&self) -> Result<Arc<OpenEnv>> {
+        let mut salvaged = self.salvaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = &*salvaged {
+            return Ok(Arc::clone(open));
+        }
+        // A map that reaches behind the end of the file ends the process where it is read there.
+        header::prepare(&self.config.directory, false, false)?;
+        let config = self.config.salvaging();
+        let (open, _) = OpenEnv::open(&config, config.plan.initial_bytes)?;
+        let open = Arc::new(open);
+        *salvaged = Some(Arc::clone(&open));
+        Ok(open)
     }
 
     fn limit_bytes(&self) -> u64 {
@@ -239,6 +272,27 @@ fn copy_env(open: &OpenEnv, target: &Path, option: CompactionOption) -> Result<(
     file.sync_all().map_err(at)
 }
 
+/// Begins several views of one commit.
+fn begin_many(open: &Arc<OpenEnv>, count: usize) -> Result<Vec<LmdbView>> {
+    let mut views: Vec<LmdbView> = Vec::with_capacity(count);
+    let mut restarts = 0;
+    while views.len() < count {
+        let view = LmdbView::begin(Arc::clone(open))?;
+        if views
+            .last()
+            .is_some_and(|last| last.txn_id() != view.txn_id())
+        {
+            views.clear();
+            restarts += 1;
+            if restarts > VIEWS_RESTARTS_MAX {
+                return Err(Error::new(ErrorKind::Conflict).with_engine(ENGINE));
+            }
+        }
+        views.push(view);
+    }
+    Ok(views)
+}
+
 fn sync_directory(directory: &Path) -> Result<()> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
@@ -265,6 +319,7 @@ impl RawEngine for LmdbEngine {
     type View = LmdbView;
     type Txn<'e> = LmdbTxn<'e>;
     type Batch<'e> = LmdbTxn<'e>;
+    type Loader<'e> = LmdbLoader<'e>;
 
     fn open(request: &RawOpen<'_>, options: &LmdbOptions) -> Result<(Self, RawOpened)> {
         let Location::Directory(directory) = request.location else {
@@ -280,12 +335,14 @@ impl RawEngine for LmdbEngine {
             readers_max: options.readers_max,
             read_ahead: options.read_ahead,
             tables: request.tables.to_vec(),
+            salvages: false,
         };
         if request.is_writable() {
             remove_leftover(directory)?;
             // A compaction may have ended between its rename and its sync. The name must be as
             // durable as the commits that follow.
             sync_directory(directory)?;
+            register::allocate(directory, options.readers_max)?;
         }
         let lengthened = header::prepare(directory, request.fresh, request.is_writable())?;
         let (open, freed) = OpenEnv::open(&config, config.plan.initial_bytes)?;
@@ -299,6 +356,7 @@ impl RawEngine for LmdbEngine {
         let engine = Self {
             limit_bytes: AtomicU64::new(limit_bytes),
             held: RwLock::new(Held::Open(Arc::new(open))),
+            salvaged: Mutex::new(None),
             config,
             full_at_bytes: AtomicU64::new(0),
             is_writing: AtomicBool::new(false),
@@ -316,30 +374,12 @@ impl RawEngine for LmdbEngine {
     }
 
     fn view(&self) -> Result<LmdbView> {
-        LmdbView::begin(self.open_env()?)
+        self.reading(LmdbView::begin)
     }
 
     fn views(&self, count: usize) -> Result<Vec<LmdbView>> {
-        let open = self.open_env()?;
-        let mut views: Vec<LmdbView> = Vec::with_capacity(count);
-        let mut restarts = 0;
-        while views.len() < count {
-            let view = LmdbView::begin(Arc::clone(&open))?;
-            if views
-                .last()
-                .is_some_and(|last| last.txn_id() != view.txn_id())
-            {
-                views.clear();
-                restarts += 1;
-                if restarts > VIEWS_RESTARTS_MAX {
-                    return Err(Error::new(ErrorKind::Conflict).with_engine(ENGINE));
-                }
-            }
-            views.push(view);
-        }
-        Ok(views)
+        self.reading(|open| begin_many(&open, count))
     }
-
     fn begin(&self) -> Result<LmdbTxn<'_>> {
         if !self.is_writable() {
             return Err(read_only());
@@ -350,6 +390,10 @@ impl RawEngine for LmdbEngine {
 
     fn begin_batch(&self) -> Result<LmdbTxn<'_>> {
         self.begin()
+    }
+
+    fn begin_load(&self, table: TableId, _: Option<&Path>) -> Result<LmdbLoader<'_>> {
+        Ok(LmdbLoader::new(self.begin()?, table))
     }
 
     fn sync(&self) -> Result<()> {
@@ -363,29 +407,31 @@ impl RawEngine for LmdbEngine {
     }
 
     fn table_bytes(&self, table: TableId) -> Result<Option<Count>> {
-        let open = self.open_env()?;
-        let Some(db) = open.table(table)? else {
-            return Ok(Some(Count::Exact(0)));
-        };
-        let txn = open.begin_read()?;
-        let stat = db
-            .stat(&txn)
-            .map_err(|error| open.error("table_bytes", error))?;
-        Ok(Some(Count::Exact(stat_pages(&stat) * open.page_bytes())))
+        self.reading(|open| {
+            let Some(db) = open.table(table)? else {
+                return Ok(Some(Count::Exact(0)));
+            };
+            let txn = open.begin_read()?;
+            let stat = db
+                .stat(&txn)
+                .map_err(|error| open.error("table_bytes", error))?;
+            Ok(Some(Count::Exact(stat_pages(&stat) * open.page_bytes())))
+        })
     }
 
     fn space(&self) -> Result<RawSpace> {
-        let open = self.open_env()?;
-        let txn = open.begin_read()?;
-        let mut pages = 2 + stat_pages(&open.env().unnamed_database_stat());
-        for db in open.tables() {
-            let stat = db.stat(&txn).map_err(|error| open.error("space", error))?;
-            pages += stat_pages(&stat);
-        }
-        Ok(RawSpace {
-            memory_bytes: None,
-            free_bytes: Some(open.used_bytes().saturating_sub(pages * open.page_bytes())),
-            limit_bytes: Some(self.limit_bytes()),
+        self.reading(|open| {
+            let txn = open.begin_read()?;
+            let mut pages = 2 + stat_pages(&open.env().unnamed_database_stat());
+            for db in open.tables() {
+                let stat = db.stat(&txn).map_err(|error| open.error("space", error))?;
+                pages += stat_pages(&stat);
+            }
+            Ok(RawSpace {
+                memory_bytes: None,
+                free_bytes: Some(open.used_bytes().saturating_sub(pages * open.page_bytes())),
+                limit_bytes: Some(self.limit_bytes()),
+            })
         })
     }
 

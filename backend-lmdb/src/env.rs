@@ -25,6 +25,8 @@ use heed::{
     CommitOrAbort, CommitToken, Database, Env, EnvFlags, EnvOpenOptions, OnCommit, RoTxn,
     WithoutTls,
 };
+#[cfg(feature = "raw")]
+use storage_api::TableHints;
 use storage_api::{Access, AccessHint, Error, ErrorKind, Result, TableId};
 
 use crate::error::{Blame, DATA_FILE, ENGINE, is_disk_full};
@@ -48,9 +50,20 @@ pub(crate) struct EnvConfig {
     pub(crate) read_ahead: ReadAhead,
     /// All tables.
     pub(crate) tables: Vec<RawTable>,
+    /// Whether this is a second environment over the file of one that LMDB gave up, for reading.
+    pub(crate) salvages: bool,
 }
 
 impl EnvConfig {
+    /// How to read the file of an environment that LMDB gave up and that is still open.
+    pub(crate) fn salvaging(&self) -> Self {
+        Self {
+            access: Access::ReadOnly,
+            salvages: true,
+            ..self.clone()
+        }
+    }
+
     /// What errors say about an environment opened with this.
     pub(crate) fn blame(&self, map_bytes: u64) -> Blame {
         Blame {
@@ -73,7 +86,7 @@ impl EnvConfig {
 
     /// The mapped environment; all readers of one process share one.
     fn mapped(&self, map_bytes: u64) -> Result<Arc<Mapped>> {
-        if self.is_writable() {
+        if self.is_writable() || self.salvages {
             let env = self.map(map_bytes)?;
             return Ok(Arc::new(Mapped { env, _place: None }));
         }
@@ -135,16 +148,54 @@ impl EnvConfig {
             .map_size(map_size)
             .max_readers(self.readers_max)
             .max_dbs(u32::try_from(self.tables.len() + self.spare_tables()).unwrap_or(u32::MAX));
-        // SAFETY: `NO_READ_AHEAD` is advice to the kernel. `READ_ONLY` with `NO_LOCK` needs that no
-        // process writes to the environment meanwhile: the store's directory lock, held as long as
-        // this engine or a view of it lives, admits many readers or one writer.
+        let mut path = self.directory.clone();
+        if self.salvages {
+            // heed tells environments apart by path, and the directory is that of the other.
+            flags |= EnvFlags::NO_SUB_DIR;
+            path.push(DATA_FILE);
+        }
+        // SAFETY: `NO_READ_AHEAD` is advice to the kernel and `NO_SUB_DIR` is about the path.
+        // `READ_ONLY` with `NO_LOCK` needs that no process writes to the environment meanwhile: the
+        // store's directory lock, held as long as this engine or a view of it lives, admits many
+        // readers or one writer; and an environment that LMDB gave up, which this one may be a
+        // second of, writes no more.
         let options = unsafe { options.flags(flags) };
         // SAFETY: the mapped file must not be changed behind LMDB's back. The directory belongs to
         // this engine alone and is locked as said above; within this process heed refuses a second
-        // environment of the same path; `data.mdb` is only ever made longer by us, never shorter,
-        // while it is mapped.
-        unsafe { options.open(&self.directory) }
+        // environment of the same path, but for that second one, which opens no lock file and so
+        // cannot drop the locks of the first by closing it; `data.mdb` is only ever made longer by
+        // us, never shorter, while it is mapped.
+        unsafe { options.open(&path) }
     }
+}
+
+/// heed's own environment with the flags of our stores, for programs that measure what the store
+/// above it costs. It has room for the named tables of a store with one table of its own. The
+/// directory exists, belongs to the caller alone and is opened once.
+///
+/// # Errors
+/// Of heed.
+#[cfg(feature = "raw")]
+pub fn open_raw(directory: &std::path::Path, map_bytes: u64) -> heed::Result<Env<WithoutTls>> {
+    let named = |name: &str| RawTable {
+        id: TableId::INTERNAL,
+        name: name.to_owned(),
+        hints: TableHints::default(),
+    };
+    let config = EnvConfig {
+        directory: directory.to_owned(),
+        access: Access::ReadWrite,
+        plan: MapPlan {
+            initial_bytes: map_bytes,
+            max_bytes: map_bytes,
+            may_shrink: false,
+        },
+        readers_max: 126,
+        read_ahead: ReadAhead::default(),
+        tables: ["internal", "rows"].map(named).into(),
+        salvages: false,
+    };
+    config.map_exactly(map_bytes)
 }
 
 /// The environments that are open read-only in this process, by path. heed refuses a second
@@ -392,4 +443,24 @@ fn open_tables(env: &Env<WithoutTls>, config: &EnvConfig) -> heed::Result<Vec<Op
         .commit()
         .unwrap_or_default();
     Ok(made)
+}
+
+/// An environment without tables, with this many reader slots.
+#[cfg(test)]
+pub(crate) fn test_env(directory: &std::path::Path, readers_max: u32) -> Result<impl Sized> {
+    let plan = MapPlan {
+        initial_bytes: 1 << 20,
+        max_bytes: 1 << 20,
+        may_shrink: false,
+    };
+    let config = EnvConfig {
+        directory: directory.to_owned(),
+        access: Access::ReadWrite,
+        plan,
+        readers_max,
+        read_ahead: ReadAhead::default(),
+        tables: Vec::new(),
+        salvages: false,
+    };
+    config.map(1 << 20)
 }

@@ -20,6 +20,8 @@ use crate::error::{DATA_FILE, ENGINE, corruption};
 const MAGIC: u32 = 0xbeef_c0de;
 const VERSION: u32 = 1;
 const META_FLAG: u16 = 0x08;
+/// Free pages are listed by whole number, tables by name.
+const FLAGS: [u16; 2] = [0x08, 0];
 const NO_PAGE: u64 = u64::MAX;
 const PAGE_BYTES: std::ops::RangeInclusive<u32> = 256..=32_768;
 /// Page header, then magic, version, address, map size, two tree records, last page, transaction.
@@ -29,6 +31,8 @@ const META_BYTES: usize = 152;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Meta {
     page_bytes: u32,
+    /// How the list of free pages and the list of tables are ordered.
+    flags: [u16; 2],
     roots: [u64; 2],
     last_page: u64,
     txn: u64,
@@ -108,6 +112,7 @@ fn read_meta(file: &mut File, offset: u64, directory: &Path) -> Result<Meta> {
     }
     let meta = Meta {
         page_bytes: u32_at(&bytes, 40),
+        flags: [u16_at(&bytes, 44), u16_at(&bytes, 92)],
         roots: [u64_at(&bytes, 80), u64_at(&bytes, 128)],
         last_page: u64_at(&bytes, 136),
         txn: u64_at(&bytes, 144),
@@ -120,6 +125,10 @@ fn read_meta(file: &mut File, offset: u64, directory: &Path) -> Result<Meta> {
 
 /// The length that the meta page asks for, or what contradicts itself.
 fn check(meta: &Meta, len: u64) -> Result<u64, String> {
+    if meta.flags != FLAGS {
+        // Read in another order, tables that are there would not be found.
+        return Err(format!("flags {:04x?}, {FLAGS:04x?} expected", meta.flags));
+    }
     let page_bytes = u64::from(meta.page_bytes);
     let need = meta
         .last_page
@@ -160,6 +169,7 @@ mod tests {
 
     const GOOD: Meta = Meta {
         page_bytes: 4096,
+        flags: FLAGS,
         roots: [NO_PAGE, 3],
         last_page: 9,
         txn: 5,
@@ -172,6 +182,9 @@ mod tests {
         assert!(check(&GOOD, 16_383).is_err());
         for roots in [[NO_PAGE, 10], [1, NO_PAGE], [NO_PAGE, u64::MAX - 1]] {
             assert!(check(&Meta { roots, ..GOOD }, 40_960).is_err());
+        }
+        for flags in [[0x08, 0x02], [0, 0], [0x08, 0x04], [0x0a, 0]] {
+            assert!(check(&Meta { flags, ..GOOD }, 40_960).is_err());
         }
         for last_page in [u64::MAX, u64::MAX / 4096, i64::MAX as u64 / 4096] {
             assert!(check(&Meta { last_page, ..GOOD }, 40_960).is_err());

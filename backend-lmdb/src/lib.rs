@@ -18,17 +18,22 @@
 //! unsafe calls.
 #![deny(unsafe_code)]
 
+mod bulk;
 mod cursor;
 mod engine;
 mod env;
 mod error;
 mod header;
 mod options;
+mod register;
 mod txn;
 mod view;
 
+pub use bulk::LmdbLoader;
 pub use cursor::LmdbCursor;
 pub use engine::LmdbEngine;
+#[cfg(feature = "raw")]
+pub use env::open_raw;
 pub use options::{LmdbOptions, ReadAhead};
 pub use txn::LmdbTxn;
 pub use view::LmdbView;

@@ -119,7 +119,7 @@ impl<'e> LmdbTxn<'e> {
 
     /// Puts a key behind all others; `false` when it does not belong there, and then nothing
     /// happened.
-    fn append(&mut self, table: TableId, key: &[u8], value: &[u8]) -> Result<bool> {
+    pub(crate) fn append(&mut self, table: TableId, key: &[u8], value: &[u8]) -> Result<bool> {
         let mut appended = true;
         self.write("put", table, |db, txn| {
             match db.put_with_flags(txn, PutFlags::APPEND, key, value) {

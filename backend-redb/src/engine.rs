@@ -3,27 +3,32 @@
 //! Invariants: redb invalidates read transactions when its database is dropped, so the engine and
 //! every view share one [`Core`] and the last of them closes it; the lock around the database is
 //! taken exclusively by compaction alone, which runs without views and writers, so beginning a
-//! transaction never waits for it. Cost: beginning a view is one uncontended read lock, redb's own
-//! begin, and one small list.
+//! transaction never waits for it. After a write failed nothing is written any more, and new views
+//! are of what the device holds, which is what the next opening will find. Cost: beginning a view
+//! is one uncontended read lock, redb's own begin, and one small list.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use backend_kit::{CommitFailure, RawCheck, RawEngine, RawOpen, RawOpened, RawSpace, RawTable};
+use backend_kit::{
+    CommitFailure, InsertingLoader, RawCheck, RawEngine, RawOpen, RawOpened, RawSpace, RawTable,
+};
 use redb::{
-    Builder, CommitError, Database, ReadableDatabase, TableDefinition, TableHandle,
-    WriteTransaction,
+    Builder, CommitError, Database, ReadTransaction, ReadableDatabase, TableDefinition,
+    TableHandle, WriteTransaction,
 };
 use storage_api::{
-    Access, BitRot, Capabilities, CountMode, Durability, Effective, Error, ErrorKind, Location,
-    Mode, Result, Sharing, TableId, ValueLane,
+    Access, BitRot, BulkMode, Capabilities, CountMode, Durability, Effective, Error, ErrorKind,
+    Location, Mode, Result, Sharing, TableId, ValueLane,
 };
 
 use crate::Bytes;
 use crate::error::{fail, fail_at, from_io};
-use crate::file::{LastEnd, Live, Locking, Medium, Overlay, check_not_empty};
+use crate::file::{LastEnd, Locking, Medium, Overlay, check_not_empty};
+use crate::live::{Frozen, Live};
 use crate::options::{CommitStrategy, RedbOptions};
 use crate::txn::{RedbBatch, RedbTxn};
 use crate::view::RedbView;
@@ -51,6 +56,7 @@ const IN_MEMORY: Capabilities = {
     let mut caps = Capabilities::IN_MEMORY;
     caps.value_bytes_max = VALUE_BYTES_MAX;
     caps.count = CountMode::Exact;
+    caps.bulk = BulkMode::Insertion;
     caps.compact = Mode::Exclusive;
     caps.backup = Mode::Online;
     caps.value_lane = ValueLane::Pinned;
@@ -66,7 +72,10 @@ pub struct RedbEngine {
 pub(crate) struct Core {
     /// `None` only while the core is being dropped.
     database: RwLock<Option<Database>>,
+    /// A second database over what the device holds, for the views of a store whose device failed.
+    salvaged: Mutex<Option<Database>>,
     medium: Arc<Medium>,
+    frozen: Arc<Frozen>,
     /// The data file's path, for messages.
     place: String,
     /// Names by table number.
@@ -143,7 +152,51 @@ impl Core {
         if self.access == Access::ReadOnly {
             return Err(Error::new(ErrorKind::ReadOnly));
         }
+        self.frozen.check_writable(&self.place)?;
         self.with_database(Database::begin_write)
+    }
+
+    fn begin_read(&self) -> Result<ReadTransaction> {
+        if self.frozen.is_frozen() {
+            return self.begin_salvaged_read();
+        }
+        self.with_database(Database::begin_read)
+    }
+
+    /// Begins a view of what the device holds. The database that it is of keeps all its writes,
+    /// those of its recovery, in memory.
+    #[cold]
+    fn begin_salvaged_read(&self) -> Result<ReadTransaction> {
+        let mut salvaged = self.salvaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if salvaged.is_none() {
+            let overlay = Overlay::new(Arc::clone(&self.medium), Locking::None)
+                .map_err(|error| from_io(error, &self.place))?;
+            let mut builder = Builder::new();
+            if let Some(cache_bytes) = self.cache_bytes {
+                builder.set_cache_size(cache_bytes);
+            }
+            let opened = builder.create_with_backend(overlay);
+            *salvaged = Some(opened.map_err(|error| fail_at(error, &self.place))?);
+        }
+        match &*salvaged {
+            Some(database) => database.begin_read().map_err(fail),
+            None => Err(fail(redb::Error::DatabaseClosed)),
+        }
+    }
+
+    /// Says whether the device has failed under what redb did; redb is not told.
+    ///
+    /// # Errors
+    /// The failure.
+    #[inline]
+    pub(crate) fn check_device(&self) -> Result<()> {
+        self.frozen.check(&self.place)
+    }
+
+    /// What a commit came to, by redb's word and the device's.
+    fn committed(&self, done: Result<(), CommitError>) -> Result<(), CommitFailure> {
+        self.check_device().map_err(CommitFailure::Unknown)?;
+        done.map_err(commit_failure)
     }
 
     /// Commits. A store in memory has nothing to sync, so there every commit is the cheap kind.
@@ -162,7 +215,7 @@ impl Core {
     fn commit_durably(&self, mut txn: WriteTransaction) -> Result<(), CommitFailure> {
         txn.set_two_phase_commit(self.strategy != CommitStrategy::OnePhase);
         txn.set_quick_repair(self.strategy == CommitStrategy::QuickRepair);
-        txn.commit().map_err(commit_failure)?;
+        self.committed(txn.commit())?;
         self.volatile.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -172,7 +225,7 @@ impl Core {
             .map_err(|error| CommitFailure::Aborted(fail(error)))?;
         // Before the commit, so that no interleaving leaves one unnoticed.
         self.volatile.store(true, Ordering::Relaxed);
-        txn.commit().map_err(commit_failure)
+        self.committed(txn.commit())
     }
 
     /// Makes earlier commits durable by an empty durable one, if there are any that are not.
@@ -223,7 +276,12 @@ impl Drop for Core {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+        let salvaged = self
+            .salvaged
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if catch_unwind(AssertUnwindSafe(|| drop((database, salvaged)))).is_err() {
             tracing::warn!(place = self.place, "redb panicked while closing");
         }
     }
@@ -269,6 +327,7 @@ fn recovered(last_end: LastEnd, walked: bool, access: Access) -> Option<String> 
 
 fn open_database(
     medium: &Arc<Medium>,
+    frozen: &Arc<Frozen>,
     place: &str,
     access: Access,
     cache_bytes: Option<usize>,
@@ -282,13 +341,16 @@ fn open_database(
     let told = Arc::clone(&walked);
     builder.set_repair_callback(move |_| told.store(true, Ordering::Relaxed));
     let database = match access {
-        Access::ReadWrite => builder.create_with_backend(Live(Arc::clone(medium))),
+        Access::ReadWrite => {
+            builder.create_with_backend(Live::new(Arc::clone(medium), Arc::clone(frozen)))
+        }
         Access::ReadOnly => {
             let overlay = Overlay::new(Arc::clone(medium), Locking::Shared);
             builder.create_with_backend(overlay.map_err(|error| from_io(error, place))?)
         }
     };
     let database = database.map_err(|error| fail_at(error, place))?;
+    frozen.check(place)?;
     let recovered = recovered(last_end, walked.load(Ordering::Relaxed), access);
     if let Some(recovered) = &recovered {
         tracing::info!(place, recovered, "redb recovered");
@@ -307,6 +369,7 @@ impl RawEngine for RedbEngine {
     type View = RedbView;
     type Txn<'e> = RedbTxn<'e>;
     type Batch<'e> = RedbBatch<'e>;
+    type Loader<'e> = InsertingLoader<RedbBatch<'e>>;
 
     fn open(request: &RawOpen<'_>, options: &Self::Options) -> Result<(Self, RawOpened)> {
         let access = request.options.access;
@@ -323,10 +386,13 @@ impl RawEngine for RedbEngine {
             .options
             .memory_budget_bytes
             .map(|budget| usize::try_from(budget.max(CACHE_BYTES_MIN)).unwrap_or(usize::MAX));
-        let (database, recovered) = open_database(&medium, &place, access, cache_bytes)?;
+        let frozen = Arc::new(Frozen::default());
+        let (database, recovered) = open_database(&medium, &frozen, &place, access, cache_bytes)?;
         let core = Core {
             database: RwLock::new(Some(database)),
+            salvaged: Mutex::new(None),
             medium,
+            frozen,
             place,
             names: names_by_number(request.tables),
             access,
@@ -355,12 +421,12 @@ impl RawEngine for RedbEngine {
     }
 
     fn view(&self) -> Result<RedbView> {
-        let txn = Arc::new(self.core.with_database(Database::begin_read)?);
+        let txn = Arc::new(self.core.begin_read()?);
         Ok(RedbView::new(txn, Arc::clone(&self.core)))
     }
 
     fn views(&self, count: usize) -> Result<Vec<RedbView>> {
-        let txn = Arc::new(self.core.with_database(Database::begin_read)?);
+        let txn = Arc::new(self.core.begin_read()?);
         Ok((0..count)
             .map(|_| RedbView::new(Arc::clone(&txn), Arc::clone(&self.core)))
             .collect())
@@ -372,6 +438,10 @@ impl RawEngine for RedbEngine {
 
     fn begin_batch(&self) -> Result<RedbBatch<'_>> {
         Ok(RedbBatch::new(self.begin()?))
+    }
+
+    fn begin_load(&self, table: TableId, _: Option<&Path>) -> Result<Self::Loader<'_>> {
+        Ok(InsertingLoader::new(self.begin_batch()?, table))
     }
 
     fn sync(&self) -> Result<()> {
@@ -401,10 +471,12 @@ impl RawEngine for RedbEngine {
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        self.core.frozen.check_writable(&self.core.place)?;
         if let Some(database) = &mut *database {
             database.compact().map_err(fail)?;
         }
         drop(database);
+        self.core.check_device()?;
         self.core.commit_nothing()
     }
 

@@ -1,5 +1,6 @@
-//! What a database is stored on: [`Medium`], the bytes themselves; [`Live`], how the writable
-//! database reaches them; [`Overlay`], how everything else does, keeping its own writes in memory.
+//! What a database is stored on: [`Medium`], the bytes themselves; [`Overlay`], how everything but
+//! the writable database reaches them, keeping its own writes in memory. The writable database has
+//! [`crate::live`].
 //!
 //! Invariants: an overlay never writes to the medium, and closes or locks it only when it was given
 //! the locks. Cost: a live database counts its pages ([`UsedPages`]); an overlay holds one page of
@@ -39,17 +40,27 @@ pub(crate) enum LastEnd {
 /// The bytes of one database.
 #[derive(Debug)]
 pub(crate) struct Medium {
-    backend: Box<dyn StorageBackend>,
-    used: Used,
+    pub(crate) backend: Box<dyn StorageBackend>,
+    pub(crate) used: Used,
 }
 
 /// How bytes in use are counted.
 #[derive(Debug)]
-enum Used {
+pub(crate) enum Used {
     /// Pages that were ever written.
     Pages(UsedPages),
     /// The length: in memory, redb writes what it holds only when its cache is full.
     Length(AtomicU64),
+}
+
+impl Used {
+    /// Notes that the medium has this length now.
+    pub(crate) fn note_len(&self, len: u64) {
+        match self {
+            Self::Pages(pages) => pages.cut(len),
+            Self::Length(now) => now.store(len, Ordering::Relaxed),
+        }
+    }
 }
 
 impl Medium {
@@ -141,73 +152,6 @@ fn open_file(path: &Path, access: Access, fresh: bool) -> io::Result<fs::File> {
         }
     }
     Ok(file)
-}
-
-/// The medium as the writable database sees it.
-#[derive(Debug)]
-pub(crate) struct Live(pub(crate) Arc<Medium>);
-
-impl StorageBackend for Live {
-    fn len(&self) -> io::Result<u64> {
-        self.0.backend.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.backend.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.backend.set_len(len)?;
-        match &self.0.used {
-            Used::Pages(pages) => pages.cut(len),
-            Used::Length(now) => now.store(len, Ordering::Relaxed),
-        }
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.backend.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.backend.write(offset, data)?;
-        if let Used::Pages(pages) = &self.0.used {
-            pages.add(offset, data.len());
-        }
-        Ok(())
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.0.backend.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.backend.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(
-        &self,
-        start: Bound<u64>,
-        end: Bound<u64>,
-    ) -> Result<bool, BackendError> {
-        self.0.backend.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.backend.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.backend.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.backend.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.backend.query_lock_range(start, end)
-    }
 }
 
 /// What an overlay does about redb's locks.

@@ -27,6 +27,7 @@ mod check;
 mod engine;
 mod error;
 mod file;
+mod live;
 mod options;
 mod txn;
 mod used;

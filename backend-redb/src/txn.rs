@@ -123,9 +123,12 @@ impl<'e> RedbTxn<'e> {
         change: impl FnOnce(&mut Table<'_, Bytes, Bytes>) -> Result<R>,
     ) -> Result<R> {
         let core = self.core;
-        self.open
+        let done = self
+            .open
             .get_mut()?
-            .with_dependent_mut(|txn, tables| change(open_mut(txn, tables, core, table)?))
+            .with_dependent_mut(|txn, tables| change(open_mut(txn, tables, core, table)?))?;
+        core.check_device()?;
+        Ok(done)
     }
 
     /// Empties a table by making it anew, which frees its pages without looking at their rows.
@@ -137,7 +140,7 @@ impl<'e> RedbTxn<'e> {
             }
             txn.delete_table(core.definition(table)?).map_err(fail)?;
             open(txn, tables, core, table)?;
-            Ok(())
+            core.check_device()
         })
     }
 }

@@ -1,5 +1,5 @@
-//! The check of the files: every file that is listed is there in its size, and every block of every
-//! table is read from the device with its checksum.
+//! The check of the files: every file that is listed is there in its size, every block of every
+//! table is read from the device with its checksum, and every record of the logs checks.
 //!
 //! Invariants: read-only; what the running database has in its caches is not trusted, so a second,
 //! read-only one with a cache of its own reads the same files, which are kept from being deleted
@@ -14,6 +14,7 @@ use rocksdb::{
 use storage_api::{Finding, Result};
 
 use crate::error::fail;
+use crate::log::{self, Logs};
 use crate::tables::Db;
 
 /// The cache of the second database, in bytes.
@@ -28,7 +29,11 @@ pub(crate) fn run(db: &Db, is_writable: bool) -> Result<RawCheck> {
     if is_writable {
         db.raw().disable_file_deletions().map_err(explain)?;
     }
-    let checked = check_files(db);
+    let which = if is_writable { Logs::Last } else { Logs::All };
+    let checked = check_files(db).map(|mut check| {
+        log::check(db.path(), which, &mut check);
+        check
+    });
     if is_writable {
         db.raw().enable_file_deletions().map_err(explain)?;
     }
@@ -55,7 +60,8 @@ fn check_files(db: &Db) -> Result<RawCheck> {
         }),
     }
     check.summary = format!(
-        "RocksDB: {} table files present in their size; {rows} rows read with block checksums",
+        "RocksDB: {} table files present in their size; {rows} rows read with block checksums; \
+         records of the logs",
         files.len()
     );
     Ok(check)

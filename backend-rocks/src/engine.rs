@@ -18,16 +18,18 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::properties::{
     ESTIMATE_LIVE_DATA_SIZE, ESTIMATE_TABLE_READERS_MEM, LIVE_SST_FILES_SIZE, SIZE_ALL_MEM_TABLES,
 };
-use rocksdb::{Cache, DB, WriteBatch, WriteOptions};
+use rocksdb::{Cache, DB, Options, WriteBatch, WriteOptions};
 use storage_api::{
-    BitRot, Capabilities, Count, CountMode, Durability, Effective, Error, Location, Mode, Result,
-    Sharing, TableId, ValueLane,
+    BitRot, BulkMode, Capabilities, Count, CountMode, Durability, Effective, Error, Location, Mode,
+    Result, Sharing, TableId, ValueLane,
 };
 
+use crate::bulk::RocksLoader;
 use crate::check;
 use crate::error::{NAME, fail, fail_commit};
+use crate::log;
 use crate::options::{Resources, RocksOptions};
-use crate::tables::{BLOB_BYTES, Db, descriptors};
+use crate::tables::{BLOB_BYTES, Db, descriptors, layouts};
 use crate::txn::{RocksBatch, RocksTxn};
 use crate::view::{Frozen, RocksView};
 
@@ -54,6 +56,8 @@ pub struct RocksEngine {
     /// Bytes of the tables' files at opening and of every commit since.
     used_bytes: AtomicU64,
     is_writable: bool,
+    /// Options of the files that bulk loads write, by table.
+    layouts: Vec<Option<Options>>,
 }
 
 impl fmt::Debug for RocksEngine {
@@ -70,6 +74,16 @@ impl RocksEngine {
     #[inline]
     pub(crate) fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// The options of the files of a table.
+    pub(crate) fn layout(&self, table: TableId) -> Option<&Options> {
+        self.layouts.get(table.index())?.as_ref()
+    }
+
+    /// Counts bytes that a bulk load added.
+    pub(crate) fn note_loaded(&self, bytes: u64) {
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Writes a batch as one commit.
@@ -136,6 +150,7 @@ fn open_database(
     } else {
         let there = DB::list_cf(&database, path).map_err(explain)?;
         check_log(path)?;
+        log::check_manifests(path)?;
         there
     };
     let writable = request.is_writable();
@@ -168,6 +183,7 @@ impl RawEngine for RocksEngine {
         caps.effective = [Effective::Buffered, Effective::Buffered, Effective::Durable];
         caps.sharing = Sharing::ReadersOrWriter;
         caps.read_only_open = true;
+        caps.bulk = BulkMode::Loader;
         caps.compact = Mode::Online;
         caps.backup = Mode::Online;
         caps.bit_rot = BitRot::DetectedOnRead;
@@ -176,11 +192,13 @@ impl RawEngine for RocksEngine {
     };
     const FORMAT: u32 = 1;
     const SORT_BATCH_FROM: usize = SORT_BATCH_FROM;
+    const LOADER_FILES: bool = true;
 
     type Options = RocksOptions;
     type View = RocksView;
     type Txn<'e> = RocksTxn<'e>;
     type Batch<'e> = RocksBatch<'e>;
+    type Loader<'e> = RocksLoader<'e>;
 
     fn open(request: &RawOpen<'_>, options: &RocksOptions) -> Result<(Self, RawOpened)> {
         let Location::Directory(path) = request.location else {
@@ -194,15 +212,20 @@ impl RawEngine for RocksEngine {
         buffered.set_sync(false);
         let engine = Self {
             db: Arc::new(db),
-            cache: resources.cache,
+            cache: resources.cache.clone(),
             durable,
             buffered,
             used_bytes: AtomicU64::new(0),
             is_writable: request.is_writable(),
+            layouts: layouts(request.tables, &resources),
         };
         let files_bytes = engine.number(LIVE_SST_FILES_SIZE)? + engine.number(BLOB_BYTES)?;
         engine.used_bytes.store(files_bytes, Ordering::Relaxed);
         Ok((engine, RawOpened::default()))
+    }
+
+    fn would_cut(directory: &Path) -> bool {
+        log::is_damaged(directory)
     }
 
     fn view(&self) -> Result<RocksView> {
@@ -223,6 +246,10 @@ impl RawEngine for RocksEngine {
 
     fn begin_batch(&self) -> Result<RocksBatch<'_>> {
         Ok(RocksBatch::new(self))
+    }
+
+    fn begin_load(&self, table: TableId, folder: Option<&Path>) -> Result<RocksLoader<'_>> {
+        RocksLoader::new(self, table, folder)
     }
 
     fn sync(&self) -> Result<()> {

@@ -48,7 +48,18 @@ fn sorted(error: &rocksdb::Error, directory: &Path) -> ErrorKind {
         place: place(),
         what: text.to_owned(),
     };
-    match error.kind() {
+    // RocksDB hands some failures of the system on as another kind: opening `CURRENT` as an invalid
+    // argument, and its Rust binding making the directory as an unknown one.
+    let kind = match error.kind() {
+        Kind::InvalidArgument
+            if has("Direct I/O is not supported") || has("incompatible with filesystem") =>
+        {
+            Kind::IOError
+        }
+        Kind::Unknown if has("Failed to create RocksDB directory") => Kind::IOError,
+        kind => kind,
+    };
+    match kind {
         Kind::Corruption => damage(),
         Kind::IOError if has("lock hold by current process") || has("While lock file") => {
             ErrorKind::AlreadyOpen {
@@ -57,9 +68,13 @@ fn sorted(error: &rocksdb::Error, directory: &Path) -> ErrorKind {
             }
         }
         Kind::IOError
-            if has("No space left on device")
-                || has("Disk quota exceeded")
-                || has("File too large") =>
+            if [
+                "No space left on device",
+                "Disk quota exceeded",
+                "File too large",
+            ]
+            .iter()
+            .any(|text| has(text)) =>
         {
             ErrorKind::DiskFull
         }

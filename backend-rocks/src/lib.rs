@@ -32,15 +32,18 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bulk;
 mod check;
 mod cursor;
 mod engine;
 mod error;
+mod log;
 mod options;
 mod tables;
 mod txn;
 mod view;
 
+pub use bulk::RocksLoader;
 pub use cursor::RocksCursor;
 pub use engine::{KEY_BYTES_MAX, RocksEngine, VALUE_BYTES_MAX};
 pub use options::{DamagedLog, MEMORY_BUDGET_BYTES_DEFAULT, MEMORY_BUDGET_BYTES_MIN, RocksOptions};

@@ -172,6 +172,17 @@ pub(crate) fn descriptors(
     descriptors
 }
 
+/// The options of each table's files, by its number.
+pub(crate) fn layouts(tables: &[RawTable], resources: &Resources) -> Vec<Option<Options>> {
+    let len = tables.iter().map(|table| table.id.index() + 1).max();
+    let mut layouts: Vec<Option<Options>> = Vec::new();
+    layouts.resize_with(len.unwrap_or(0), || None);
+    for table in tables {
+        layouts[table.id.index()] = Some(layout(table, resources));
+    }
+    layouts
+}
+
 fn layout(table: &RawTable, resources: &Resources) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&resources.cache);

@@ -3,8 +3,8 @@
 //! # Starting points
 //! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path;
 //! [`Opener`] with options; [`BitcoinImport`] imports a chain; [`ContentDigest`] compares stores;
-//! [`verify`] checks one in a child process. The contract itself, with every trait, is in
-//! [`storage_api`], which is re-exported here.
+//! [`verify`] checks one in a child process; [`metrics`] and [`Timed`] tell what it does. The
+//! contract itself, with every trait, is in [`storage_api`], which is re-exported here.
 //!
 //! # Features
 //! | feature | adds | needs |
@@ -20,6 +20,7 @@ pub mod bitcoin;
 mod digest;
 mod import;
 mod stat;
+mod timed;
 pub mod verify;
 
 pub use any::{
@@ -29,12 +30,14 @@ pub use any::{
 pub use backend_kit::directory::{
     MARKER_VERSION, Marker as StoreMarker, State as MarkerState, read_marker,
 };
+pub use backend_kit::metrics;
 pub use digest::ContentDigest;
 pub use import::{
     BitcoinImport, BitcoinSummary, BlockPlace, Coverage, ImportError, ImportReport, UnspentSet,
 };
 pub use stat::{BitcoinStat, BlocksStat, HashOrder, StoreStat, TableStat};
 pub use storage_api;
+pub use timed::{Timed, TimedCursor, TimedTxn};
 
 #[doc = include_str!("../../README.md")]
 #[cfg(doctest)]

@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands;
 use crate::exit::{self, Doing, Task};
+use crate::metrics::Address;
 use crate::output::Format;
 
 const EXAMPLES: &str = "\
@@ -32,6 +33,11 @@ pub(crate) struct Arguments {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
+    /// Serve the metrics of this process over HTTP while it runs; a bare PORT for this machine
+    /// alone.
+    #[arg(long, global = true, value_name = "[ADDRESS:]PORT")]
+    pub(crate) metrics_addr: Option<Address>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -46,7 +52,7 @@ impl Arguments {
             Command::Get(args) => (Task::Other, Some(&args.store)),
             Command::List(args) => (Task::Other, Some(&args.store)),
             Command::Stat(args) => (Task::Other, Some(&args.store)),
-            Command::Demo(_) | Command::Version(_) => (Task::Other, None),
+            _ => (Task::Other, None),
         };
         Doing {
             task,
@@ -62,6 +68,10 @@ fn after_help() -> String {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[cfg(feature = "bench")]
+    Bench(commands::prove::bench::BenchArgs),
+    #[cfg(feature = "conform")]
+    Conform(commands::prove::conform::ConformArgs),
     Demo(commands::demo::DemoArgs),
     Import(commands::import::ImportArgs),
     Blocks(commands::blocks::BlocksArgs),

@@ -11,6 +11,7 @@ mod commands;
 mod exit;
 mod hex;
 mod interrupt;
+mod metrics;
 mod output;
 mod progress;
 mod store;
@@ -18,19 +19,40 @@ mod store;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Command};
+use crate::metrics::Server;
+use crate::progress::say;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr(arguments.verbose);
-    let ended = interrupt::install().and_then(|()| commands::run(&arguments));
+    let ended = interrupt::install()
+        .and_then(|()| serve_metrics(&arguments))
+        .and_then(|_server| commands::run(&arguments));
     match ended {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error, arguments.doing()).into(),
+    }
+}
+
+/// Serves metrics as long as the command runs, where that was asked for.
+fn serve_metrics(arguments: &Arguments) -> Result<Option<Server>> {
+    let Some(address) = arguments.metrics_addr else {
+        return Ok(None);
+    };
+    match &arguments.command {
+        // Its second process does the work and serves; this one only sees that the address is free.
+        Command::Verify(args) if !args.is_second() => address.bind().map(|_| None),
+        // Another process was faster at the address, which is no reason not to verify.
+        Command::Verify(_) => Ok(metrics::serve(address)
+            .inspect_err(|error| say(&format!("chainstore: note: {error:#}")))
+            .ok()),
+        _ => metrics::serve(address).map(Some),
     }
 }
 

@@ -26,6 +26,17 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line.
     Jsonl,
+    /// A Markdown page; of `conform` and `bench` only.
+    Md,
+    /// An HTML page; of `conform` only.
+    Html,
+}
+
+impl Format {
+    /// Whether it is a page, which only reports are written as.
+    pub(crate) const fn is_page(self) -> bool {
+        matches!(self, Self::Md | Self::Html)
+    }
 }
 
 /// A JSON object with the version of its schema.
@@ -71,7 +82,8 @@ impl Output {
         table: impl FnOnce(&T) -> String,
     ) -> Result<()> {
         match self.format {
-            Format::Table => self.line(table(body).trim_end()),
+            // Pages are refused before a command that has none begins.
+            Format::Table | Format::Md | Format::Html => self.line(table(body).trim_end()),
             Format::Json => self.line(&serde_json::to_string_pretty(&document(body))?),
             Format::Jsonl => self.line(&serde_json::to_string(&document(body))?),
         }?;
@@ -87,8 +99,8 @@ impl Output {
     /// Begins a list whose rows are named `rows` in JSON and stand below `head` in a table.
     pub(crate) fn list(&mut self, head: &str) -> Result<List<'_>> {
         match self.format {
-            Format::Table if head.is_empty() => {}
-            Format::Table => self.line(head)?,
+            Format::Table | Format::Md | Format::Html if head.is_empty() => {}
+            Format::Table | Format::Md | Format::Html => self.line(head)?,
             Format::Json => self.text(&format!("{{\n  \"schema\": {SCHEMA},\n  \"rows\": ["))?,
             Format::Jsonl => {}
         }
@@ -134,7 +146,7 @@ impl List<'_> {
         line: impl FnOnce(&T) -> String,
     ) -> Result<()> {
         match self.output.format {
-            Format::Table => self.output.line(&line(row))?,
+            Format::Table | Format::Md | Format::Html => self.output.line(&line(row))?,
             Format::Json => {
                 let comma = if self.rows == 0 { "" } else { "," };
                 let json = serde_json::to_string(row)?;

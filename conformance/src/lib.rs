@@ -18,6 +18,9 @@
 mod case;
 mod cases;
 mod chain;
+#[cfg(unix)]
+pub mod crash;
+pub mod damage;
 mod harness;
 mod lab;
 mod list;

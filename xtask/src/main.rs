@@ -16,6 +16,7 @@ mod msrv;
 mod rocksdb;
 mod soak;
 mod steps;
+mod strace;
 mod test;
 mod tidy;
 

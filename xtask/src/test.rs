@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use cargo_metadata::{Metadata, TargetKind};
 
 use crate::steps::{Need, Steps, Verdict};
-use crate::{host, msrv, rocksdb, tidy};
+use crate::{host, msrv, rocksdb, strace, tidy};
 
 /// The feature, by this name in every crate that has it, that needs RocksDB.
 const ROCKS: &str = "rocks";
@@ -102,6 +102,7 @@ pub(crate) fn run(options: Options) -> Result<bool> {
     });
     steps.run("dependency policy", || suite.deny());
     steps.run("real chain data", || suite.provide_real_data());
+    steps.run("strace", strace::provide);
     steps.run("RocksDB", || suite.provide_rocksdb());
     steps.run("clippy", || suite.clippy());
     steps.run("documentation", || suite.documentation());

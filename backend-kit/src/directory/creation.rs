@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Directory, LOCK_FILE, Lock, MARKER_FILE, State, read_marker};
+use super::{Directory, LOCK_FILE, Lock, MARKER_FILE, SEAL_FILE, State, read_marker};
 
 /// A creation under way; it holds the directory's lock beside the store that is being made.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Creation {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return,
             _ => {}
         }
-        for file in [MARKER_FILE, LOCK_FILE] {
+        for file in [MARKER_FILE, SEAL_FILE, LOCK_FILE] {
             let _gone = fs::remove_file(directory.path.join(file));
         }
         if !existed {

@@ -2,9 +2,10 @@
 //! process dies.
 //!
 //! Invariants: a stale file never blocks anyone, because the lock is the kernel's and not the
-//! file's existence; the process id in it is a hint for messages only; a reader writes nothing, and
-//! on a read-only mount without lock file it goes on without a lock, because nobody can write
-//! there.
+//! file's existence; the process id in it is a hint for messages only; a reader writes nothing and
+//! makes nothing. Where the lock file is missing, as in a copy that was made by hand, a reader
+//! shares the lock of the directory itself, and a writer, which makes the file, tries that lock as
+//! well before it goes on.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -38,7 +39,7 @@ pub(super) fn owner_only() -> OpenOptions {
 }
 
 impl Lock {
-    /// Takes the lock, or `None` where a reader needs none (read-only mount, no lock file).
+    /// Takes the lock, or `None` where there is no lock file and the system locks no directories.
     ///
     /// # Errors
     /// `AlreadyOpen`, `PermissionDenied`, `Io`.
@@ -46,7 +47,10 @@ impl Lock {
         let path = directory.join(LOCK_FILE);
         loop {
             let Some(mut file) = open(&path, access)? else {
-                return Ok(None);
+                match lock_directory(directory, &path)? {
+                    Without::File(lock) => return Ok(lock),
+                    Without::Made => continue,
+                }
             };
             let locked = match access {
                 Access::ReadWrite => file.try_lock(),
@@ -68,6 +72,7 @@ impl Lock {
                 continue;
             }
             if access == Access::ReadWrite {
+                check_no_reader(directory)?;
                 // A hint only: a full disk must not keep a node from opening its store.
                 let _hint = write_pid(&mut file);
             }
@@ -76,15 +81,57 @@ impl Lock {
     }
 }
 
-/// Opens the lock file; `None` where a reader finds none and may not make one.
+/// What a reader has that found no lock file.
+enum Without {
+    /// The lock of the directory, where there is such a thing.
+    File(Option<Lock>),
+    /// Nothing: somebody has made the file meanwhile.
+    Made,
+}
+
+/// Shares the lock of a directory that has no lock file.
+fn lock_directory(directory: &Path, path: &Path) -> Result<Without> {
+    let Ok(folder) = File::open(directory) else {
+        return Ok(Without::File(None));
+    };
+    match folder.try_lock_shared() {
+        Ok(()) => {}
+        // A writer is just looking whether there is such a reader, and has made the file before.
+        Err(TryLockError::WouldBlock) => return Ok(Without::Made),
+        Err(TryLockError::Error(_)) => return Ok(Without::File(None)),
+    }
+    // Only a lock that was taken while there was no file is one that every writer sees.
+    let made = path
+        .try_exists()
+        .map_err(|error| io_error(error, directory))?;
+    Ok(if made {
+        Without::Made
+    } else {
+        Without::File(Some(Lock { file: folder }))
+    })
+}
+
+/// Refuses a writer while a reader has the lock of the directory.
+fn check_no_reader(directory: &Path) -> Result<()> {
+    let Ok(folder) = File::open(directory) else {
+        return Ok(());
+    };
+    match folder.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::new(ErrorKind::AlreadyOpen {
+            path: directory.display().to_string(),
+            holder_pid: None,
+        })),
+        // Where directories have no locks, readers take none.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Opens the lock file; `None` where a reader finds none.
 fn open(path: &Path, access: Access) -> Result<Option<File>> {
     let opened = match access {
         Access::ReadWrite => make(path),
         Access::ReadOnly => match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match make(path) {
-                Err(error) if is_unwritable(&error) => return Ok(None),
-                made => made,
-            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             // A lock file that may not be read may be held by a writer.
             opened => opened,
         },
@@ -117,13 +164,6 @@ fn make(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn is_unwritable(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
-    )
-}
-
 fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
@@ -139,6 +179,30 @@ fn read_pid(file: &mut File) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_without_lock_file_makes_none_and_keeps_writers_out() -> Result<()> {
+        let place = tempfile::tempdir().map_err(|error| Error::from_io(error, "temporary"))?;
+        let reader = Lock::acquire(place.path(), Access::ReadOnly)?;
+        let other = Lock::acquire(place.path(), Access::ReadOnly)?;
+        assert!(reader.is_some() && other.is_some());
+        assert!(!place.path().join(LOCK_FILE).exists());
+        for _ in 0..2 {
+            let writer = Lock::acquire(place.path(), Access::ReadWrite);
+            assert!(
+                matches!(
+                    writer.as_ref().map_err(Error::kind),
+                    Err(ErrorKind::AlreadyOpen { .. })
+                ),
+                "{writer:?}"
+            );
+        }
+        drop((reader, other));
+        let writer = Lock::acquire(place.path(), Access::ReadWrite)?;
+        let reader = Lock::acquire(place.path(), Access::ReadOnly);
+        assert!(writer.is_some() && reader.is_err());
+        Ok(())
+    }
 
     /// A store that was closed could not be opened again while another thread was starting a
     /// process: the child held a copy of the descriptor for a moment, and the lock with it.

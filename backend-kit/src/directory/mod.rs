@@ -7,6 +7,7 @@
 //! STORE/CHAINSTORE.lock   lock: exclusive for the writer, shared for readers; holds the last
 //! writer's process id
 //! STORE/data/             the engine's own files
+//! STORE/bulk/             what bulk loads spill; not there while none is under way
 //! ```
 //!
 //! Invariants: a directory of another engine, chain or newer format is refused and not one byte of
@@ -18,6 +19,7 @@
 mod creation;
 mod lock;
 mod marker;
+mod seal;
 
 #[cfg(test)]
 mod tests;
@@ -32,12 +34,15 @@ use storage_api::{Access, Error, ErrorKind, IfMissing, OpenOptions, Result};
 pub use creation::Creation;
 pub use lock::Lock;
 pub use marker::{MARKER_BYTES_MAX, MARKER_VERSION, Marker, State};
+pub use seal::SEAL_FILE;
 
 /// The marker's file name.
 pub const MARKER_FILE: &str = "CHAINSTORE";
 const MARKER_TEMPORARY: &str = "CHAINSTORE.tmp";
 /// The lock's file name.
 pub const LOCK_FILE: &str = "CHAINSTORE.lock";
+/// The folder of bulk loads.
+pub const BULK_FOLDER: &str = "bulk";
 /// The engine's folder.
 pub const DATA_FOLDER: &str = "data";
 
@@ -102,6 +107,24 @@ pub fn disk_bytes(path: &Path) -> Result<u64> {
         }
     }
     Ok(total)
+}
+
+/// Bytes that this process can still use of the file system that a directory is on; `None` where
+/// the system does not say.
+#[must_use]
+pub fn disk_free_bytes(path: &Path) -> Option<u64> {
+    free_bytes(path)
+}
+
+#[cfg(unix)]
+fn free_bytes(path: &Path) -> Option<u64> {
+    let about = rustix::fs::statvfs(path).ok()?;
+    about.f_bavail.checked_mul(about.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_path: &Path) -> Option<u64> {
+    None
 }
 
 #[cfg(unix)]
@@ -304,6 +327,24 @@ impl Directory {
         self.path.join(DATA_FOLDER)
     }
 
+    /// The folder of bulk loads, which need not exist.
+    #[must_use]
+    pub fn bulk_path(&self) -> PathBuf {
+        self.path.join(BULK_FOLDER)
+    }
+
+    /// Removes what loads left behind that did not end, as a killed process leaves them.
+    ///
+    /// # Errors
+    /// `PermissionDenied`, `Io`.
+    pub fn sweep(&self) -> Result<()> {
+        let bulk = self.bulk_path();
+        match fs::remove_dir_all(&bulk) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(error, &bulk)),
+            _ => Ok(()),
+        }
+    }
+
     /// Begins the creation: the marker first, then an empty data folder.
     ///
     /// # Errors
@@ -311,6 +352,14 @@ impl Directory {
     pub fn begin_creation(&self, marker: &Marker) -> Result<()> {
         debug_assert_eq!(marker.state, State::Creating);
         self.write_marker(marker)?;
+        // The seal of a store that was here before would condemn the new one.
+        let seal = self.path.join(SEAL_FILE);
+        match fs::remove_file(&seal) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error(error, &seal));
+            }
+            _ => {}
+        }
         let data = self.data_path();
         match fs::remove_dir_all(&data) {
             Ok(()) => {}

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use backend_kit::{CommitFailure, RawBatch, RawEngine, RawOpen, RawOpened, RawSpace, RawTxn};
+use backend_kit::{
+    CommitFailure, InsertingLoader, RawBatch, RawEngine, RawOpen, RawOpened, RawSpace, RawTxn,
+};
 use storage_api::{
-    Access, Capabilities, Count, Cursor, Durability, Effective, Entry, Error, ErrorKind, KeyRange,
-    Location, Mode, Reader, Result, Sharing, TableId, Writer,
+    Access, BulkMode, Capabilities, Count, Cursor, Durability, Effective, Entry, Error, ErrorKind,
+    KeyRange, Location, Mode, Reader, Result, Sharing, TableId, Writer,
 };
 
 /// What goes wrong, and when.
@@ -20,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) open_fails: AtomicBool,
     /// A put panics.
     pub(crate) put_panics: AtomicBool,
+    /// Where something fails, and with what.
+    pub(crate) failure: Mutex<Option<(Failing, ErrorKind)>>,
     /// A commit writes and then fails.
     pub(crate) commit_fails: AtomicBool,
     /// A sync fails.
@@ -28,9 +32,24 @@ pub(crate) struct Plan {
     pub(crate) thrown_back_at: AtomicUsize,
 }
 
+/// Where something fails before anything is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failing {
+    Begin,
+    Put,
+    Commit,
+}
+
 impl Plan {
     fn is(flag: &AtomicBool) -> bool {
         flag.load(Ordering::SeqCst)
+    }
+
+    fn check(&self, here: Failing) -> Result<()> {
+        match &*self.failure.lock().unwrap() {
+            Some((place, kind)) if *place == here => Err(kind.clone().into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -193,6 +212,7 @@ pub(crate) struct TestTxn<'e> {
 impl Writer for TestTxn<'_> {
     fn put(&mut self, table: TableId, key: &[u8], value: &[u8]) -> Result<()> {
         assert!(!Plan::is(&self.plan.put_panics), "the library is confused");
+        self.plan.check(Failing::Put)?;
         self.rows.insert((table, key.to_vec()), value.to_vec());
         Ok(())
     }
@@ -211,6 +231,8 @@ impl Writer for TestTxn<'_> {
 
 impl RawBatch for TestTxn<'_> {
     fn commit(self, _durability: Durability) -> Result<(), CommitFailure> {
+        let aborted = self.plan.check(Failing::Commit);
+        aborted.map_err(CommitFailure::Aborted)?;
         if let Some(file) = &self.engine.file {
             save(file, &self.rows);
         }
@@ -231,6 +253,7 @@ impl RawEngine for TestEngine {
         caps.persistent = true;
         caps.sharing = Sharing::ReadersOrWriter;
         caps.read_only_open = true;
+        caps.bulk = BulkMode::Insertion;
         caps.backup = Mode::Online;
         caps.effective = [Effective::Buffered; 3];
         caps
@@ -242,6 +265,7 @@ impl RawEngine for TestEngine {
     type View = TestView;
     type Txn<'e> = TestTxn<'e>;
     type Batch<'e> = TestTxn<'e>;
+    type Loader<'e> = InsertingLoader<TestTxn<'e>>;
 
     fn open(request: &RawOpen<'_>, plan: &Arc<Plan>) -> Result<(Self, RawOpened)> {
         if Plan::is(&plan.open_fails) {
@@ -282,6 +306,7 @@ impl RawEngine for TestEngine {
     }
 
     fn begin(&self) -> Result<TestTxn<'_>> {
+        self.plan.check(Failing::Begin)?;
         Ok(TestTxn {
             engine: self,
             rows: (*self.rows()).clone(),
@@ -291,6 +316,14 @@ impl RawEngine for TestEngine {
 
     fn begin_batch(&self) -> Result<TestTxn<'_>> {
         self.begin()
+    }
+
+    fn begin_load(
+        &self,
+        table: TableId,
+        _: Option<&std::path::Path>,
+    ) -> Result<InsertingLoader<TestTxn<'_>>> {
+        Ok(InsertingLoader::new(self.begin()?, table))
     }
 
     fn sync(&self) -> Result<()> {

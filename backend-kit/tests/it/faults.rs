@@ -9,10 +9,10 @@ use std::time::Duration;
 use backend_kit::Store;
 use storage_api::{
     Clock, Durability, Engine, ErrorKind, KvStore, Location, ManualClock, OpenOptions, Reader,
-    Schema, TableDef, TableId, Verify, WriteTxn, Writer,
+    Schema, TableDef, TableId, Verify, WriteBatch, WriteTxn, Writer,
 };
 
-use crate::engine::{Plan, TestEngine};
+use crate::engine::{Failing, Plan, TestEngine};
 
 const T: TableId = TableId::new(1);
 
@@ -88,6 +88,52 @@ fn a_panic_of_the_library_in_a_write_poisons_the_store() {
         view.get(T, b"before").unwrap().as_deref(),
         Some(&b"value"[..])
     );
+}
+
+/// Writes once by a transaction or by a batch.
+fn write_once(store: &Store<TestEngine>, by_batch: bool) -> storage_api::Result<()> {
+    if by_batch {
+        let mut batch = WriteBatch::new();
+        batch.put(T, b"k", b"v")?;
+        return store.apply(&batch, Durability::Durable).map(drop);
+    }
+    let mut txn = store.begin_write()?;
+    txn.put(T, b"k", b"v")?;
+    txn.commit(Durability::Durable).map(drop)
+}
+
+#[test]
+fn what_the_system_fails_in_a_write_poisons_and_a_limit_or_a_beginning_does_not() {
+    let place = String::new();
+    let io = ErrorKind::Io { place };
+    let full = ErrorKind::Full { limit_bytes: 1 };
+    for by_batch in [false, true] {
+        for (failing, kind, poisons) in [
+            (Failing::Put, io.clone(), true),
+            (Failing::Put, ErrorKind::DiskFull, true),
+            (Failing::Commit, io.clone(), true),
+            (Failing::Commit, ErrorKind::DiskFull, true),
+            (Failing::Begin, io.clone(), false),
+            (Failing::Begin, ErrorKind::DiskFull, false),
+            (Failing::Put, full.clone(), false),
+            (Failing::Commit, full.clone(), false),
+        ] {
+            let plan = Arc::new(Plan::default());
+            let store = open(&plan);
+            put(&store, b"before");
+            let held = store.begin_read().unwrap();
+            *plan.failure.lock().unwrap() = Some((failing, kind.clone()));
+            let error = write_once(&store, by_batch).unwrap_err();
+            assert_eq!(error.kind(), &kind, "{failing:?}");
+            *plan.failure.lock().unwrap() = None;
+            let seen = held.get(T, b"before").unwrap();
+            assert_eq!(seen.as_deref(), Some(&b"value"[..]));
+            assert!(store.begin_read().unwrap().get(T, b"k").unwrap().is_none());
+            let again = write_once(&store, by_batch);
+            assert_eq!(poisoned(again), poisons, "{failing:?} {kind:?}");
+            assert_eq!(poisoned(store.sync()), poisons, "{failing:?} {kind:?}");
+        }
+    }
 }
 
 #[test]

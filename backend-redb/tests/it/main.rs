@@ -5,6 +5,8 @@
 mod cursor;
 mod damage;
 mod faults;
+mod history;
+mod image;
 mod open;
 mod power_cut;
 mod read;

@@ -175,6 +175,39 @@ fn a_damaged_or_missing_list_of_files_is_damage_and_never_a_new_database() {
     assert_eq!(count(&place.open()), ROWS as usize);
 }
 
+/// The store was never closed: without a seal, damage in its log may be the trace of a power cut.
+fn unseal(place: &Place) {
+    fs::remove_file(place.path.join("CHAINSTORE.seal")).unwrap();
+}
+
+/// A store that was closed holds what it held then, or is refused; and what a refused one holds is
+/// not touched, so that it can be restored.
+#[test]
+fn a_damaged_log_of_a_closed_store_is_refused_and_kept() {
+    let place = Place::new();
+    let store = place.open();
+    let table = id(&store, &PLAIN);
+    for number in 0..200 {
+        let mut batch = WriteBatch::new();
+        batch.put(table, &key(number), &[9; 200]).unwrap();
+        store.apply(&batch, Durability::Buffered).unwrap();
+    }
+    drop(store);
+    let log = largest(&place, ".log");
+    let whole = fs::read(&log).unwrap();
+    for damaged in [2_000, whole.len() / 2, whole.len() - 10] {
+        flip(&log, damaged);
+        let before = fs::read(&log).unwrap();
+        for options in [OpenOptions::new(), OpenOptions::read_only()] {
+            let error = place.try_open(&options).unwrap_err();
+            assert!(error.is_corruption(), "{error:?}");
+        }
+        assert!(fs::read(&log).unwrap() == before);
+        fs::write(&log, &whole).unwrap();
+    }
+    assert_eq!(count(&place.open()), 200);
+}
+
 #[test]
 fn a_damaged_log_keeps_what_comes_before_or_is_refused_as_asked() {
     let place = Place::new();
@@ -190,6 +223,7 @@ fn a_damaged_log_keeps_what_comes_before_or_is_refused_as_asked() {
     let whole = fs::read(&log).unwrap();
     let written = whole.iter().rposition(|byte| *byte != 0).unwrap();
     flip(&log, written / 2);
+    unseal(&place);
     let mut options = RocksOptions::default();
     options.damaged_log = DamagedLog::Refuse;
     let error = open_at(&place.path, &OpenOptions::new(), &options).unwrap_err();
@@ -226,6 +260,7 @@ fn a_log_that_is_cut_off_loses_its_last_commit_only() {
     let whole = fs::read(&log).unwrap();
     let written = whole.iter().rposition(|byte| *byte != 0).unwrap();
     fs::write(&log, &whole[..written - 20]).unwrap();
+    unseal(&place);
     let mut options = RocksOptions::default();
     options.damaged_log = DamagedLog::Refuse;
     let store = open_at(&place.path, &OpenOptions::new(), &options).unwrap();

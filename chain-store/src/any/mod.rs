@@ -47,7 +47,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use storage_api::{
-    Backup, Capabilities, Catalogue, Commit, Compact, Durability, DynStore, KvStore, Result,
+    Backup, Bulk, Capabilities, Catalogue, Commit, Compact, Durability, DynStore, KvStore, Result,
     StoreStats, TableId, TableStats, Verify, WriteBatch,
 };
 
@@ -165,6 +165,10 @@ impl KvStore for AnyStore {
 
     fn stats(&self) -> Result<StoreStats> {
         each!(Self, self, store => store.stats())
+    }
+
+    fn as_bulk(&self) -> Option<&dyn Bulk> {
+        each!(Self, self, store => store.as_bulk())
     }
 
     fn as_compact(&self) -> Option<&dyn Compact> {

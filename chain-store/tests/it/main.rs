@@ -4,8 +4,17 @@
 
 mod blocks;
 mod child;
+mod damage;
+#[cfg(unix)]
+mod crash;
 mod digest;
+#[cfg(unix)]
+mod faults;
 mod import;
+#[cfg(unix)]
+mod limits;
+mod metrics;
+mod reader;
 mod suite;
 mod url;
 mod verify;

@@ -1,11 +1,12 @@
-//! The conformance suite over the enum of engines, the erased form, and overlays over every engine.
+//! The conformance suite over the enum of engines, the erased form, the decorator that times reads,
+//! and overlays over every engine.
 
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chain_store::{AnyReadTxn, AnyStore, EngineName, Opener, StoreUrl};
+use chain_store::{AnyReadTxn, AnyStore, EngineName, Opener, StoreUrl, Timed};
 use conformance::{Harness, Opened, Profile};
 use storage_api::overlay::Overlay;
 use storage_api::{
@@ -156,6 +157,39 @@ impl<C: Chosen> Harness for DynOf<C> {
 
     fn directory(&self) -> Option<&Path> {
         self.place.store.as_deref()
+    }
+}
+
+/// The enum, holding one engine, with single reads timed.
+pub(crate) struct TimedOf<C>(AnyOf<C>);
+
+impl<C: Chosen> Default for TimedOf<C> {
+    fn default() -> Self {
+        Self(AnyOf::default())
+    }
+}
+
+fn timed(opened: Opened<AnyStore>) -> Opened<Timed<AnyStore>> {
+    let Opened { store, report } = opened;
+    let store = Timed::new(store);
+    Opened { store, report }
+}
+
+impl<C: Chosen> Harness for TimedOf<C> {
+    type Store = Timed<AnyStore>;
+
+    fn open(&self, schema: &Schema, options: &OpenOptions) -> Result<Opened<Self::Store>> {
+        self.0.open(schema, options).map(timed)
+    }
+
+    fn open_at(&self, path: &Path, options: &OpenOptions) -> Option<Result<Opened<Self::Store>>> {
+        self.0
+            .open_at(path, options)
+            .map(|opened| opened.map(timed))
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        self.0.directory()
     }
 }
 
@@ -333,6 +367,7 @@ impl<C: Chosen> Harness for OverlayOf<C> {
 
 conformance::suite!(any_mem, AnyOf<Mem>);
 conformance::suite!(dyn_mem, DynOf<Mem>);
+conformance::suite!(timed_mem, TimedOf<Mem>);
 conformance::txn_suite!(overlay_mem, OverlayOf<Mem>);
 
 #[cfg(feature = "redb")]

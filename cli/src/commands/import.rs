@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result};
@@ -24,6 +25,7 @@ use super::stat::Stat;
 use crate::args::StoreArg;
 use crate::exit::{Exit, Stop};
 use crate::interrupt;
+use crate::metrics;
 use crate::output::{Output, facts, grouped};
 use crate::progress::{Progress, Unit, say};
 use crate::store;
@@ -131,7 +133,8 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
     };
     // An interrupt waits for the store to be made, too.
     let writing = interrupt::finish_commits();
-    let (opened, _) = opener.open(url)?;
+    let opened = Arc::new(opener.open(url)?.0);
+    let _watching = metrics::watch(&url.to_string(), &opened);
     if *url == StoreUrl::Memory {
         say("chainstore: note: a store in memory is gone when this command ends");
     }

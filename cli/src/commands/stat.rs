@@ -2,7 +2,9 @@
 //!
 //! Invariant: without `--digest` no table is scanned. The JSON's fields are promised: `engine`,
 //! `format`, `blocks`, `tables`, `bitcoin` after a Bitcoin import, `content_digest` with
-//! `--digest`.
+//! `--digest`. With `--metrics` standard output is Prometheus text and nothing else.
+
+use std::sync::Arc;
 
 use anyhow::Result;
 use chain_store::{AnyStore, ContentDigest, StoreStat, StoreUrl};
@@ -11,8 +13,9 @@ use serde::Serialize;
 use storage_api::KvStore;
 
 use crate::args::StoreArg;
-use crate::exit::Exit;
-use crate::output::{Column, Output, counted, facts, grouped, table};
+use crate::exit::{Exit, Stop};
+use crate::metrics;
+use crate::output::{Column, Format, Output, counted, facts, grouped, table};
 use crate::progress::{Progress, Unit};
 use crate::store;
 
@@ -21,7 +24,8 @@ use crate::store;
 #[command(after_help = "\
 Examples:
   chainstore stat --store ./node
-  chainstore stat --store ./node --digest --output json")]
+  chainstore stat --store ./node --digest --output json
+  chainstore stat --store ./node --metrics")]
 pub(crate) struct StatArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -29,6 +33,11 @@ pub(crate) struct StatArgs {
     /// Also compute the digest of all content, which is the same on every engine; reads everything.
     #[arg(long)]
     digest: bool,
+
+    /// Print the metrics of this process instead, in the text format of Prometheus: what the store
+    /// is now, and what this command did to find out. A running node's own numbers are in the node.
+    #[arg(long)]
+    metrics: bool,
 }
 
 /// What is printed of a store.
@@ -147,8 +156,19 @@ pub(crate) fn tables(stat: &StoreStat) -> String {
 /// Runs the command.
 pub(crate) fn run(args: &StatArgs, out: &mut Output) -> Result<Exit> {
     let url = &args.store.store;
-    let opened = store::open_to_read(url)?;
+    if args.metrics && out.format() != Format::Table {
+        let why = "--metrics prints the text format of Prometheus; leave out --output";
+        return Err(Stop::Usage(why.to_owned()).into());
+    }
+    // A store is counted only if the recorder was there before it was opened.
+    let recorder = args.metrics.then(metrics::recorder).transpose()?;
+    let opened = Arc::new(store::open_to_read(url)?);
+    let _watching = metrics::watch(&url.to_string(), &opened);
     let stat = Stat::gather(url, &opened, args.digest.into())?;
+    if let Some(recorder) = recorder {
+        out.raw(metrics::text(recorder).as_bytes())?;
+        return Ok(Exit::Done);
+    }
     out.document(&stat, Stat::to_table)?;
     Ok(Exit::Done)
 }

@@ -16,6 +16,7 @@ use storage_api::VerifyReport;
 
 use crate::args::StoreArg;
 use crate::exit::Exit;
+use crate::metrics::Address;
 use crate::output::{Column, Output, grouped, table};
 use crate::progress::{Progress, Unit};
 use crate::store;
@@ -33,6 +34,13 @@ pub(crate) struct VerifyArgs {
     /// The part of the second process: verify here, and write events for the first one.
     #[arg(long, hide = true)]
     here: bool,
+}
+
+impl VerifyArgs {
+    /// Whether this is the second process.
+    pub(crate) const fn is_second(&self) -> bool {
+        self.here
+    }
 }
 
 #[derive(Serialize)]
@@ -70,7 +78,11 @@ const fn exit_of(report: &VerifyReport) -> Exit {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &VerifyArgs, out: &mut Output) -> Result<Exit> {
+pub(crate) fn run(
+    args: &VerifyArgs,
+    metrics_addr: Option<Address>,
+    out: &mut Output,
+) -> Result<Exit> {
     let url = args.store.store.to_string();
     if args.here {
         return Ok(exit_of(&verify::child(&url, &mut io::stdout())?));
@@ -80,6 +92,9 @@ pub(crate) fn run(args: &VerifyArgs, out: &mut Output) -> Result<Exit> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut child = Command::new(program);
     child.args(["verify", "--here", "--store", &url]);
+    if let Some(address) = metrics_addr {
+        child.args(["--metrics-addr", &address.to_string()]);
+    }
     let mut progress = Progress::begin("verify", Unit::Things("rows"), None);
     let (mut table, mut rows_before, mut rows) = (String::new(), 0u64, 0u64);
     let report = verify::in_child(&mut child, &mut |check| {

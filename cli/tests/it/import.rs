@@ -200,6 +200,11 @@ pub(crate) struct Fed {
 
 /// Starts an import that waits for what is written to its pipe.
 pub(crate) fn feed(folder: &Path, store: &str) -> Fed {
+    feed_with(folder, store, &[])
+}
+
+/// The same with more arguments.
+pub(crate) fn feed_with(folder: &Path, store: &str, more: &[&str]) -> Fed {
     let fifo = folder.join("fifo");
     if !fifo.exists() {
         let mut command = Command::new("mkfifo");
@@ -209,7 +214,8 @@ pub(crate) fn feed(folder: &Path, store: &str) -> Fed {
     let args = [
         "import", "--from", "bitcoin", "--output", "json", "--store", store,
     ];
-    let child = start(args.into_iter().chain([fifo.to_str().unwrap()]));
+    let more = more.iter().copied().chain([fifo.to_str().unwrap()]);
+    let child = start(args.into_iter().chain(more));
     // With a reading end of its own nothing here waits for the program or fails when it is gone.
     let pipe = fs::OpenOptions::new()
         .read(true)
@@ -220,7 +226,7 @@ pub(crate) fn feed(folder: &Path, store: &str) -> Fed {
 }
 
 /// Waits until the program has said something on standard error, and gives it back.
-fn said(child: &mut Child) -> String {
+pub(crate) fn said(child: &mut Child) -> String {
     let mut text = Vec::new();
     let err = child.stderr.as_mut().unwrap();
     let mut byte = [0];

@@ -6,6 +6,7 @@
 mod chain;
 mod demo;
 mod import;
+mod metrics;
 mod read;
 mod readme;
 mod refuse;

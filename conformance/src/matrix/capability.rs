@@ -3,7 +3,7 @@
 //! Invariant: one row for each field of [`Capabilities`], under the field's own name.
 
 use storage_api::{
-    BitRot, Capabilities, CountMode, Durability, Effective, Mode, Sharing, ValueLane,
+    BitRot, BulkMode, Capabilities, CountMode, Durability, Effective, Mode, Sharing, ValueLane,
 };
 
 /// One field: its name and its value in words.
@@ -40,6 +40,11 @@ pub(super) const ROWS: &[Row] = &[
         Sharing::ReadersOrWriter => "many readers or one writer".to_owned(),
     }),
     ("read_only_open", |c| yes(c.read_only_open)),
+    ("bulk", |c| match c.bulk {
+        BulkMode::None => "no".to_owned(),
+        BulkMode::Insertion => "sorted insertion".to_owned(),
+        BulkMode::Loader => "the engine's loader".to_owned(),
+    }),
     ("compact", |c| mode(c.compact)),
     ("backup", |c| mode(c.backup)),
     ("bit_rot", |c| match c.bit_rot {

@@ -5,6 +5,7 @@
 //! nor lost.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -17,6 +18,7 @@ use storage_api::blocks::{BlockRef, BlockStore, BlockTotals, KvBlocks, NewBlock,
 
 use super::chain::{self, ACCOUNTS, Block, Chain, FIRST_BALANCE};
 use crate::exit::Stop;
+use crate::metrics::{self, Watching};
 
 /// Account to balance.
 const BALANCES: TableDef = TableDef::new("demo.accounts").point_lookups();
@@ -24,7 +26,9 @@ const BALANCES: TableDef = TableDef::new("demo.accounts").point_lookups();
 /// Blocks and balances over one store.
 #[derive(Debug)]
 pub(super) struct Node {
-    store: AnyStore,
+    // Drops first, so that the store closes when the node drops.
+    _watching: Watching,
+    store: Arc<AnyStore>,
     blocks: KvBlocks,
     balances: TableId,
 }
@@ -70,8 +74,9 @@ impl Node {
             schema,
             ..Opener::default()
         };
-        let (store, _) = opener.open(url)?;
+        let store = Arc::new(opener.open(url)?.0);
         Ok(Self {
+            _watching: metrics::watch(&url.to_string(), &store),
             blocks: KvBlocks::resolve(store.catalogue())?,
             balances: store.catalogue().id(BALANCES.name())?,
             store,
@@ -79,7 +84,7 @@ impl Node {
     }
 
     /// The store below.
-    pub(super) const fn store(&self) -> &AnyStore {
+    pub(super) fn store(&self) -> &AnyStore {
         &self.store
     }
 
