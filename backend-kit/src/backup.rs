@@ -83,7 +83,7 @@ impl<E: RawEngine> Store<E> {
             return Err(Error::unsupported("persistent"));
         }
         let (copy, found) = Directory::open(target, (E::NAME, E::FORMAT), &options)?;
-        if let Found::Existing(_) = found {
+        if let Found::Existing(_) | Found::Filling(..) = found {
             return Err(Error::new(ErrorKind::NotAStore {
                 path: target.display().to_string(),
                 found: "a store".to_owned(),

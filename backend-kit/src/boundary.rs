@@ -13,7 +13,7 @@ use storage_api::{Error, ErrorKind, Result};
 use crate::raw::{CommitFailure, RawEngine};
 
 /// Calls into the engine.
-#[inline]
+#[inline(always)]
 pub(crate) fn call<E: RawEngine, T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     if E::MAY_PANIC {
         // The engine's own state is not looked at again after a panic in a write: the transaction

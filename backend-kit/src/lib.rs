@@ -15,6 +15,7 @@ mod backup;
 mod boundary;
 mod bulk;
 pub mod directory;
+mod fill;
 mod gate;
 pub mod metrics;
 pub mod raw;
@@ -26,6 +27,7 @@ mod tables;
 mod verify;
 mod write;
 
+pub use fill::{FillPlan, Filled};
 pub use raw::{
     CommitFailure, InsertingLoader, RawBatch, RawCheck, RawEngine, RawLoader, RawOpen, RawOpened,
     RawSpace, RawTable, RawTxn, seq_row,

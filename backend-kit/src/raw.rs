@@ -224,6 +224,9 @@ pub trait RawEngine: Sized + Send + Sync + 'static {
     /// The library may panic on damaged files; every call is then guarded.
     const MAY_PANIC: bool = false;
 
+    /// The engine's own check covers the bytes of values too, so that nothing is left unchecked.
+    const CHECKS_VALUES: bool = true;
+
     /// Batches of this many operations and more are sorted by table and key before they reach the
     /// engine.
     const SORT_BATCH_FROM: usize = usize::MAX;

@@ -42,7 +42,7 @@ impl<V: Deref<Target = [u8]>> Deref for Value<V> {
 }
 
 /// Reads one key.
-#[inline]
+#[inline(always)]
 pub(crate) fn get<'r, E: RawEngine, R: Reader>(
     (shared, tally): (&Shared<E>, &Tally),
     reader: &'r R,
@@ -199,7 +199,7 @@ impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn step<'c>(
         &'c mut self,
         operation: &'static str,
@@ -263,7 +263,7 @@ impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
         self.step("seek_back", |raw| raw.seek_back(key))
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
         let count = self.count;
         if count.ends_stride() {
@@ -276,7 +276,7 @@ impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
         row
     }
 
-    #[inline]
+    #[inline(always)]
     fn prev(&mut self) -> Result<Option<Entry<'_>>> {
         let count = self.count;
         if count.ends_stride() {
@@ -325,7 +325,7 @@ impl<E: RawEngine> Reader for View<E> {
     type Value<'a> = Value<<E::View as Reader>::Value<'a>>;
     type Cursor<'a> = TableCursor<'a, E, <E::View as Reader>::Cursor<'a>>;
 
-    #[inline]
+    #[inline(always)]
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Self::Value<'_>>> {
         self.ticket.check()?;
         get(self.counted(), &self.raw, table, key)

@@ -180,6 +180,7 @@ impl<E: RawEngine> Store<E> {
             Found::Existing(marker) => {
                 Self::open_found(directory, marker, schema, options, engine_options)
             }
+            Found::Filling(_, source) => Err(directory::unfinished(path, source)),
             Found::Nothing => Self::create(directory, schema, options, engine_options),
         }
     }

@@ -96,8 +96,8 @@ impl<E: RawEngine> Store<E> {
                 what: chain(&error),
             }),
         }
-        let engine_checks =
-            report.engine_check.is_some() || self.shared.caps.bit_rot != BitRot::NotDetected;
+        let engine_checks = (report.engine_check.is_some() && E::CHECKS_VALUES)
+            || self.shared.caps.bit_rot != BitRot::NotDetected;
         if !engine_checks {
             let unchecked = self.catalogue().iter().filter(|table| {
                 table.def.checksum() == ChecksumSetting::None

@@ -2,7 +2,8 @@
 //!
 //! # Starting points
 //! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path;
-//! [`Opener`] with options; [`BitcoinImport`] imports a chain; [`ContentDigest`] compares stores;
+//! [`Opener`] with options; [`BitcoinImport`] imports a chain; [`ContentDigest`] and [`diff`] compare stores; [`migrate`]
+//! moves one to another engine;
 //! [`verify`] checks one in a child process; [`metrics`] and [`Timed`] tell what it does. The
 //! contract itself, with every trait, is in [`storage_api`], which is re-exported here.
 //!
@@ -17,8 +18,10 @@
 
 mod any;
 pub mod bitcoin;
+pub mod diff;
 mod digest;
 mod import;
+pub mod migrate;
 mod stat;
 mod timed;
 pub mod verify;
@@ -31,7 +34,7 @@ pub use backend_kit::directory::{
     MARKER_VERSION, Marker as StoreMarker, State as MarkerState, read_marker,
 };
 pub use backend_kit::metrics;
-pub use digest::ContentDigest;
+pub use digest::{ContentDigest, RangeDigest};
 pub use import::{
     BitcoinImport, BitcoinSummary, BlockPlace, Coverage, ImportError, ImportReport, UnspentSet,
 };

@@ -38,7 +38,7 @@ use crate::tables::{Rule, Rules};
 use crate::write;
 
 use chunk::Chunk;
-use run::{Merge, Run};
+use run::{Merge, Tiers};
 
 /// The least memory for a chunk, and how much is looked at before ascending rows go straight to the
 /// engine, in bytes.
@@ -46,9 +46,6 @@ const PROBE_BYTES: usize = 1 << 20;
 
 /// Bytes of a chunk, small enough for the processor's caches.
 const CHUNK_BYTES: usize = 4 << 20;
-
-/// Runs that are merged at once; more are merged into one first. Each takes a buffer of 256 KiB.
-const RUNS_MAX: usize = 64;
 
 /// The engine's loader at work, with the writer's place.
 struct Feeding<'s, E: RawEngine> {
@@ -68,7 +65,7 @@ struct Load<'s, E: RawEngine> {
     /// Sorted chunks, oldest first, and what they hold.
     sorted: Vec<Chunk>,
     sorted_bytes: usize,
-    runs: Vec<Run>,
+    runs: Tiers,
     folder: Folder,
     /// The greatest key that went straight to the loader; empty before the first.
     last: Vec<u8>,
@@ -159,7 +156,7 @@ impl<E: RawEngine> Bulk for Store<E> {
             chunk: Chunk::new(),
             sorted: Vec::new(),
             sorted_bytes: 0,
-            runs: Vec::new(),
+            runs: Tiers::default(),
             folder: Folder::of(shared.directory.as_ref()),
             last: Vec::new(),
             sealed: Vec::new(),
@@ -281,21 +278,10 @@ impl<'s, E: RawEngine> Load<'s, E> {
         let sorted = std::mem::take(&mut self.sorted);
         self.sorted_bytes = 0;
         let merge = Merge::new(Vec::new(), &sorted)?;
-        self.runs.push(run::spill(merge, path)?);
+        let run = run::spill(merge, path)?;
         self.spilled_runs += 1;
-        if self.runs.len() >= RUNS_MAX
-            && let Some(path) = self.folder.next_run()?
-        {
-            let runs = std::mem::take(&mut self.runs);
-            let paths: Vec<PathBuf> = runs.iter().map(|run| run.path().to_owned()).collect();
-            let merge = Merge::new(runs, &[])?;
-            self.runs.push(run::spill(merge, path)?);
-            for path in paths {
-                // The space comes back now rather than with the folder; a failure costs space only.
-                let _ = fs::remove_file(path);
-            }
-        }
-        Ok(())
+        let Self { runs, folder, .. } = self;
+        runs.add(run, &mut || folder.next_run())
     }
 
     /// Hands everything that was gathered to the engine.
@@ -309,7 +295,7 @@ impl<'s, E: RawEngine> Load<'s, E> {
         }
         self.feed()?;
         let sorted = std::mem::take(&mut self.sorted);
-        let runs = std::mem::take(&mut self.runs);
+        let runs = std::mem::take(&mut self.runs).into_runs();
         Merge::new(runs, &sorted)?.for_each(&mut |key, value| self.push(key, value))
     }
 

@@ -7,7 +7,7 @@
 //! little-endian each, and their bytes; the file outlives its process as trash only.
 
 use std::cmp::Ordering;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,12 +24,6 @@ pub(super) struct Run {
     path: PathBuf,
     rows: u64,
     checksum: u32,
-}
-
-impl Run {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 /// Writes a run row by row.
@@ -78,6 +72,59 @@ pub(super) fn spill(merge: Merge<'_>, path: PathBuf) -> Result<Run> {
     let mut writer = RunWriter::create(path)?;
     merge.for_each(&mut |key, value| writer.push(key, value))?;
     writer.finish()
+}
+
+/// Runs of one tier; so many are merged into one of the next.
+pub(super) const TIER_RUNS: usize = 32;
+
+/// The runs of a load, oldest first, in tiers, so that a row is written again once for each tier,
+/// of which each holds [`TIER_RUNS`] times what the one before holds, and few files are open.
+#[derive(Debug, Default)]
+pub(super) struct Tiers {
+    /// Tier and run; tiers never rise from one run to the next.
+    runs: Vec<(u32, Run)>,
+}
+
+impl Tiers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The runs, oldest first.
+    pub(super) fn into_runs(self) -> Vec<Run> {
+        self.runs.into_iter().map(|(_, run)| run).collect()
+    }
+
+    /// Adds a run newer than all others; `next_path` gives paths for runs that are merged.
+    pub(super) fn add(
+        &mut self,
+        run: Run,
+        next_path: &mut dyn FnMut() -> Result<Option<PathBuf>>,
+    ) -> Result<()> {
+        self.runs.push((0, run));
+        while let Some((from, tier)) = self.full_tier() {
+            let Some(path) = next_path()? else {
+                return Ok(());
+            };
+            let full: Vec<Run> = self.runs.drain(from..).map(|(_, run)| run).collect();
+            let paths: Vec<PathBuf> = full.iter().map(|run| run.path.clone()).collect();
+            let merged = spill(Merge::new(full, &[])?, path)?;
+            self.runs.push((tier + 1, merged));
+            for path in paths {
+                // The space comes back now rather than with the folder; a failure costs space only.
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the newest tier begins, if it is full.
+    fn full_tier(&self) -> Option<(usize, u32)> {
+        let from = self.runs.len().checked_sub(TIER_RUNS)?;
+        let tier = self.runs.last()?.0;
+        let is_full = self.runs[from..].iter().all(|(other, _)| *other == tier);
+        is_full.then_some((from, tier))
+    }
 }
 
 /// One source of a merge: a run being read, or what is still in memory.

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use storage_api::ErrorKind;
 
 use super::chunk::Chunk;
-use super::run::{Merge, Run, spill};
+use super::run::{Merge, Run, TIER_RUNS, Tiers, spill};
 
 const SEED: u64 = 0x6275_6c6b;
 
@@ -96,6 +96,40 @@ fn a_merge_gives_each_key_once_and_the_newest_wins() {
             .unwrap();
         assert!(merged.into_iter().eq(model), "{count} runs");
     }
+}
+
+#[test]
+fn tiers_merge_many_runs_and_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let (mut tiers, mut model) = (Tiers::default(), Rows::new());
+    let mut files = 0;
+    let mut next_path = || {
+        files += 1;
+        Ok(Some(dir.path().join(files.to_string())))
+    };
+    // A full third tier, a run in the second, and runs in the first.
+    for _ in 0..TIER_RUNS * TIER_RUNS + TIER_RUNS + 3 {
+        let mut chunk = Chunk::new();
+        fill(&mut chunk, &mut model, &mut rng, 20);
+        chunk.sort();
+        let path = next_path().unwrap().unwrap();
+        let run = spill(Merge::new(Vec::new(), [&chunk]).unwrap(), path).unwrap();
+        tiers.add(run, &mut next_path).unwrap();
+        assert!(fs::read_dir(dir.path()).unwrap().count() < 2 * TIER_RUNS + 1);
+    }
+    let runs = tiers.into_runs();
+    assert_eq!(runs.len(), 1 + 1 + 3);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), runs.len());
+    let mut merged = Vec::new();
+    let merge = Merge::new(runs, &[]).unwrap();
+    merge
+        .for_each(&mut |key, value| {
+            merged.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        })
+        .unwrap();
+    assert!(merged.into_iter().eq(model));
 }
 
 #[test]

@@ -6,11 +6,11 @@
 //! text's length allows.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use storage_api::{
-    AccessHint, ChainId, ChecksumSetting, Error, ErrorKind, KeyLimit, Result, TableDef, TableHints,
-    TableId, TableInfo, ValueHint,
+    AccessHint, ChainId, ChecksumSetting, CommitSeq, Error, ErrorKind, KeyLimit, Result, TableDef,
+    TableHints, TableId, TableInfo, ValueHint,
 };
 
 /// Version of the marker's own format.
@@ -24,8 +24,37 @@ pub const MARKER_BYTES_MAX: usize = 1 << 20;
 pub enum State {
     /// A creation is under way or was cut short.
     Creating,
+    /// The store is a copy that is being filled, or whose filling was cut short: its files are
+    /// sound, and its rows are a part of those of the source.
+    Filling(FillSource),
     /// The store is complete.
     Ready,
+}
+
+/// What a copy is filled from: exactly this state of exactly this store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FillSource {
+    /// The source's random number.
+    pub store_id: u128,
+    /// The last commit that the copy is of.
+    pub commit: CommitSeq,
+}
+
+impl FillSource {
+    fn parse(words: &str) -> Option<Self> {
+        let (id, commit) = words.split_once(' ')?;
+        let is_plain = id.len() == 32 && !commit.starts_with('+');
+        Some(Self {
+            store_id: u128::from_str_radix(id, 16).ok().filter(|_| is_plain)?,
+            commit: CommitSeq::new(commit.parse().ok()?),
+        })
+    }
+}
+
+impl fmt::Display for FillSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x} {}", self.store_id, self.commit.get())
+    }
 }
 
 /// What the marker says.
@@ -92,8 +121,9 @@ impl Marker {
             self.store_id,
             self.chain_id.as_ref().map_or("-", ChainId::as_str),
             match self.state {
-                State::Creating => "creating",
-                State::Ready => "ready",
+                State::Creating => "creating".to_owned(),
+                State::Filling(source) => format!("filling {source}"),
+                State::Ready => "ready".to_owned(),
             },
             self.next_table,
         );
@@ -203,7 +233,10 @@ impl<'t, I: Iterator<Item = &'t str>> Lines<'t, I> {
         let state = match self.word("state")? {
             "creating" => State::Creating,
             "ready" => State::Ready,
-            other => return Err(format!("state {other:?}")),
+            other => {
+                let source = other.strip_prefix("filling ").and_then(FillSource::parse);
+                State::Filling(source.ok_or_else(|| format!("state {other:?}"))?)
+            }
         };
         let next_table: u16 = self.number("next-table")?;
         let mut tables: Vec<TableInfo> = Vec::new();

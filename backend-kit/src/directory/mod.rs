@@ -33,7 +33,7 @@ use storage_api::{Access, Error, ErrorKind, IfMissing, OpenOptions, Result};
 
 pub use creation::Creation;
 pub use lock::Lock;
-pub use marker::{MARKER_BYTES_MAX, MARKER_VERSION, Marker, State};
+pub use marker::{FillSource, MARKER_BYTES_MAX, MARKER_VERSION, Marker, State};
 pub use seal::SEAL_FILE;
 
 /// The marker's file name.
@@ -59,8 +59,23 @@ pub struct Directory {
 pub enum Found {
     /// A complete store.
     Existing(Marker),
+    /// A copy that is not complete. Only who goes on filling it may open it.
+    Filling(Marker, FillSource),
     /// Nothing, or a creation that was cut short; the caller makes a store now.
     Nothing,
+}
+
+/// The refusal of a copy that is not complete.
+pub(crate) fn unfinished(path: &Path, source: FillSource) -> Error {
+    not_a_store(
+        path,
+        format!(
+            "an unfinished copy of store {:032x} at commit {}: run the same migration again to \
+             finish it, or remove the directory",
+            source.store_id,
+            source.commit.get()
+        ),
+    )
 }
 
 /// Reads the marker of a directory without locking or touching it; `None` when there is no marker.
@@ -288,6 +303,7 @@ impl Directory {
                 check_marker(&marker, path, engine, options)?;
                 match marker.state {
                     State::Ready => Ok(Found::Existing(marker)),
+                    State::Filling(source) => Ok(Found::Filling(marker, source)),
                     State::Creating if creates => Ok(Found::Nothing),
                     State::Creating => Err(not_a_store(path, "a creation that was cut short")),
                 }
@@ -345,6 +361,18 @@ impl Directory {
         }
     }
 
+    /// Gives up what the seal tells, if there is one.
+    ///
+    /// # Errors
+    /// `PermissionDenied`, `Io`.
+    pub fn remove_seal(&self) -> Result<()> {
+        let seal = self.path.join(SEAL_FILE);
+        match fs::remove_file(&seal) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(error, &seal)),
+            _ => Ok(()),
+        }
+    }
+
     /// Begins the creation: the marker first, then an empty data folder.
     ///
     /// # Errors
@@ -353,13 +381,7 @@ impl Directory {
         debug_assert_eq!(marker.state, State::Creating);
         self.write_marker(marker)?;
         // The seal of a store that was here before would condemn the new one.
-        let seal = self.path.join(SEAL_FILE);
-        match fs::remove_file(&seal) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error(error, &seal));
-            }
-            _ => {}
-        }
+        self.remove_seal()?;
         let data = self.data_path();
         match fs::remove_dir_all(&data) {
             Ok(()) => {}

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use backend_kit::directory;
+use backend_kit::{FillPlan, Filled, directory};
 use storage_api::{
     Engine, Error, ErrorKind, IfMissing, Location, OpenOptions, OpenReport, Result, Schema,
 };
@@ -87,6 +87,58 @@ impl Opener {
             }
             #[cfg(not(all(feature = "redb", feature = "lmdb", feature = "rocks")))]
             missing => Err(missing.not_compiled()),
+        }
+    }
+}
+
+impl Opener {
+    /// Opens a copy that is being filled, making it where nothing is; see
+    /// [`backend_kit::Store::open_to_fill`]. The schema takes no part.
+    pub(crate) fn open_to_fill(
+        &self,
+        engine: EngineName,
+        path: &Path,
+        plan: &FillPlan,
+    ) -> Result<(AnyStore, Filled)> {
+        let Self {
+            options, engines, ..
+        } = self;
+        #[cfg(not(any(feature = "redb", feature = "lmdb", feature = "rocks")))]
+        let _ = (options, engines, path, plan);
+        match engine {
+            EngineName::Mem => Err(Error::unsupported("persistent")),
+            #[cfg(feature = "redb")]
+            EngineName::Redb => {
+                backend_redb::RedbStore::open_to_fill(path, plan, options, &engines.redb)
+                    .map(|(store, filled)| (AnyStore::Redb(store), filled))
+            }
+            #[cfg(feature = "lmdb")]
+            EngineName::Lmdb => {
+                backend_lmdb::LmdbStore::open_to_fill(path, plan, options, &engines.lmdb)
+                    .map(|(store, filled)| (AnyStore::Lmdb(store), filled))
+            }
+            #[cfg(feature = "rocks")]
+            EngineName::Rocks => {
+                backend_rocks::RocksStore::open_to_fill(path, plan, options, &engines.rocks)
+                    .map(|(store, filled)| (AnyStore::Rocks(store), filled))
+            }
+            #[cfg(not(all(feature = "redb", feature = "lmdb", feature = "rocks")))]
+            missing => Err(missing.not_compiled()),
+        }
+    }
+}
+
+impl AnyStore {
+    /// Makes a filled copy a store; see [`backend_kit::Store::finish_filling`].
+    pub(crate) fn finish_filling(&self) -> Result<()> {
+        match self {
+            Self::Mem(_) | Self::Dyn(_) => Err(Error::unsupported("persistent")),
+            #[cfg(feature = "redb")]
+            Self::Redb(store) => store.finish_filling(),
+            #[cfg(feature = "lmdb")]
+            Self::Lmdb(store) => store.finish_filling(),
+            #[cfg(feature = "rocks")]
+            Self::Rocks(store) => store.finish_filling(),
         }
     }
 }

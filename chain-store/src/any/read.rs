@@ -77,7 +77,7 @@ macro_rules! any_reader {
             where
                 Self: 'a;
 
-            #[inline]
+            #[inline(always)]
             fn get(
                 &self,
                 table: storage_api::TableId,
@@ -191,12 +191,12 @@ macro_rules! any_cursor {
                 each!(Self, self, cursor => cursor.seek_back(key))
             }
 
-            #[inline]
+            #[inline(always)]
             fn next(&mut self) -> storage_api::Result<Option<storage_api::Entry<'_>>> {
                 each!(Self, self, cursor => cursor.next())
             }
 
-            #[inline]
+            #[inline(always)]
             fn prev(&mut self) -> storage_api::Result<Option<storage_api::Entry<'_>>> {
                 each!(Self, self, cursor => cursor.prev())
             }

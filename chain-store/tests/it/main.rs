@@ -3,17 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod blocks;
+#[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
+mod bulk;
 mod child;
-mod damage;
-#[cfg(unix)]
+#[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod crash;
+mod damage;
 mod digest;
-#[cfg(unix)]
+#[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod faults;
 mod import;
-#[cfg(unix)]
+#[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod limits;
 mod metrics;
+mod migrate;
 mod reader;
 mod suite;
 mod url;
