@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::Bound;
 
 use heed::types::Bytes;
-use heed::{RoRange, RoRevRange, RoTxn};
+use heed::{RoIter, RoRange, RoRevIter, RoRevRange, RoTxn};
 use storage_api::{Cursor, Entry, Error, KeyRange, Result};
 
 use crate::env::{Db, OpenEnv};
@@ -18,6 +18,8 @@ use crate::error::{ENGINE, corruption};
 
 type Forward<'a> = RoRange<'a, Bytes, Bytes>;
 type Backward<'a> = RoRevRange<'a, Bytes, Bytes>;
+type Upwards<'a> = RoIter<'a, Bytes, Bytes>;
+type Downwards<'a> = RoRevIter<'a, Bytes, Bytes>;
 type Row<'a> = (&'a [u8], &'a [u8]);
 
 /// Where the cursor stands in its range.
@@ -32,6 +34,10 @@ enum Moving<'a> {
     Not,
     Forward(Forward<'a>),
     Backward(Backward<'a>),
+    /// From the first row of the table on, which heed does with a third fewer instructions a row.
+    Upwards(Upwards<'a>),
+    /// From the last row of the table back, likewise.
+    Downwards(Downwards<'a>),
 }
 
 /// A cursor over a view or a write transaction.
@@ -98,7 +104,7 @@ impl<'a> LmdbCursor<'a> {
     }
 
     /// Takes the row that the forward iterator gave.
-    #[inline]
+    #[inline(always)]
     fn forward_on(&mut self, row: Option<heed::Result<Row<'a>>>) -> Result<Option<Entry<'a>>> {
         if let Some(Ok((key, value))) = row
             && !key.is_empty()
@@ -111,7 +117,7 @@ impl<'a> LmdbCursor<'a> {
     }
 
     /// Takes the row that the backward iterator gave.
-    #[inline]
+    #[inline(always)]
     fn backward_on(&mut self, row: Option<heed::Result<Row<'a>>>) -> Result<Option<Entry<'a>>> {
         if let Some(Ok((key, value))) = row
             && !key.is_empty()
@@ -167,22 +173,55 @@ impl<'a> LmdbCursor<'a> {
         let Some(table) = self.table else {
             return Ok(self.stop(Place::After));
         };
-        // LMDB takes no empty key, and every key is at or after it.
-        let from = match self.range.start() {
-            [] => Bound::Unbounded,
-            start => Bound::Included(start),
-        };
-        let rows = table.range(self.txn, &(from, Bound::Unbounded));
-        self.start_forward(rows)
+        let start = self.range.start();
+        if !start.is_empty() {
+            let rows = table.range(self.txn, &(Bound::Included(start), Bound::Unbounded));
+            return self.start_forward(rows);
+        }
+        match table.iter(self.txn) {
+            Ok(mut rows) => {
+                let row = rows.next();
+                self.moving = Moving::Upwards(rows);
+                self.forward_on(row)
+            }
+            Err(error) => self.end(Some(Err(error)), Place::After),
+        }
     }
 
     fn move_last(&mut self) -> Result<Option<Entry<'a>>> {
         let Some(table) = self.table else {
             return Ok(self.stop(Place::Before));
         };
-        let from = self.range.end().map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = table.rev_range(self.txn, &(Bound::Unbounded, from));
-        self.start_backward(rows)
+        if let Some(end) = self.range.end() {
+            let rows = table.rev_range(self.txn, &(Bound::Unbounded, Bound::Excluded(end)));
+            return self.start_backward(rows);
+        }
+        match table.rev_iter(self.txn) {
+            Ok(mut rows) => {
+                let row = rows.next();
+                self.moving = Moving::Downwards(rows);
+                self.backward_on(row)
+            }
+            Err(error) => self.end(Some(Err(error)), Place::Before),
+        }
+    }
+
+    /// A step up without an iterator that goes there.
+    fn turn_forward(&mut self) -> Result<Option<Entry<'a>>> {
+        match self.place {
+            Place::Before => self.move_first(),
+            Place::On(key) => self.forward_from(Bound::Excluded(key)),
+            Place::After => Ok(None),
+        }
+    }
+
+    /// A step down without an iterator that goes there.
+    fn turn_backward(&mut self) -> Result<Option<Entry<'a>>> {
+        match self.place {
+            Place::Before => Ok(None),
+            Place::On(key) => self.backward_from(Bound::Excluded(key)),
+            Place::After => self.move_last(),
+        }
     }
 }
 
@@ -217,27 +256,25 @@ impl Cursor for LmdbCursor<'_> {
 
     #[inline]
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
-        if let Moving::Forward(rows) = &mut self.moving {
-            let row = rows.next();
-            return self.forward_on(row);
-        }
-        match self.place {
-            Place::Before => self.move_first(),
-            Place::On(key) => self.forward_from(Bound::Excluded(key)),
-            Place::After => Ok(None),
-        }
+        let row = match &mut self.moving {
+            Moving::Upwards(rows) => rows.next(),
+            Moving::Forward(rows) => rows.next(),
+            Moving::Not | Moving::Backward(_) | Moving::Downwards(_) => {
+                return self.turn_forward();
+            }
+        };
+        self.forward_on(row)
     }
 
     #[inline]
     fn prev(&mut self) -> Result<Option<Entry<'_>>> {
-        if let Moving::Backward(rows) = &mut self.moving {
-            let row = rows.next();
-            return self.backward_on(row);
-        }
-        match self.place {
-            Place::Before => Ok(None),
-            Place::On(key) => self.backward_from(Bound::Excluded(key)),
-            Place::After => self.move_last(),
-        }
+        let row = match &mut self.moving {
+            Moving::Downwards(rows) => rows.next(),
+            Moving::Backward(rows) => rows.next(),
+            Moving::Not | Moving::Forward(_) | Moving::Upwards(_) => {
+                return self.turn_backward();
+            }
+        };
+        self.backward_on(row)
     }
 }

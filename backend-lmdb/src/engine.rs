@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use backend_kit::{RawEngine, RawOpen, RawOpened, RawSpace};
+use backend_kit::{RawCheck, RawEngine, RawOpen, RawOpened, RawSpace};
 use heed::CompactionOption;
 use storage_api::{
     Access, BitRot, BulkMode, Capabilities, Count, CountMode, Effective, Error, ErrorKind,
@@ -23,6 +23,7 @@ use storage_api::{
 };
 
 use crate::bulk::LmdbLoader;
+use crate::check;
 use crate::env::{EnvConfig, OpenEnv};
 use crate::error::{DATA_FILE, ENGINE};
 use crate::header;
@@ -313,6 +314,7 @@ impl RawEngine for LmdbEngine {
     const NAME: &'static str = ENGINE;
     const CAPABILITIES: Capabilities = Self::capabilities_at_best();
     const FORMAT: u32 = 1;
+    const CHECKS_VALUES: bool = false;
     const SORT_BATCH_FROM: usize = 10_000;
 
     type Options = LmdbOptions;
@@ -480,6 +482,13 @@ impl RawEngine for LmdbEngine {
             }
         }
         done
+    }
+
+    fn check(&self) -> Result<Option<RawCheck>> {
+        if !cfg!(all(target_pointer_width = "64", target_endian = "little")) {
+            return Ok(None);
+        }
+        check::run(&self.config.directory).map(Some)
     }
 
     fn copy_to(&self, target: &Path) -> Result<bool> {

@@ -310,14 +310,12 @@ impl OpenEnv {
     ///
     /// # Errors
     /// `UnknownTable`.
+    #[inline]
     pub(crate) fn table(&self, table: TableId) -> Result<Option<Db>> {
         match self.tables.get(table.index()) {
             Some(Slot::Open(db, _)) => Ok(Some(*db)),
             Some(Slot::Absent) => Ok(None),
-            Some(Slot::Unknown) | None => Err(Error::new(ErrorKind::UnknownTable {
-                table: table.to_string(),
-            })
-            .with_engine(ENGINE)),
+            Some(Slot::Unknown) | None => Err(unknown(table)),
         }
     }
 
@@ -402,6 +400,14 @@ impl OpenEnv {
             Err(error) => tracing::warn!(%error, used, "{DATA_FILE} is shorter than its pages"),
         }
     }
+}
+
+#[cold]
+fn unknown(table: TableId) -> Error {
+    Error::new(ErrorKind::UnknownTable {
+        table: table.to_string(),
+    })
+    .with_engine(ENGINE)
 }
 
 /// Handles in the order of the tables, on their way through a commit.

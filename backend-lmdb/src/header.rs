@@ -22,19 +22,20 @@ const VERSION: u32 = 1;
 const META_FLAG: u16 = 0x08;
 /// Free pages are listed by whole number, tables by name.
 const FLAGS: [u16; 2] = [0x08, 0];
-const NO_PAGE: u64 = u64::MAX;
+pub(crate) const NO_PAGE: u64 = u64::MAX;
 const PAGE_BYTES: std::ops::RangeInclusive<u32> = 256..=32_768;
 /// Page header, then magic, version, address, map size, two tree records, last page, transaction.
 const META_BYTES: usize = 152;
 
 /// What one of the two meta pages says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Meta {
-    page_bytes: u32,
+pub(crate) struct Meta {
+    pub(crate) page_bytes: u32,
     /// How the list of free pages and the list of tables are ordered.
     flags: [u16; 2],
-    roots: [u64; 2],
-    last_page: u64,
+    /// Of the list of free pages, and of the list of tables.
+    pub(crate) roots: [u64; 2],
+    pub(crate) last_page: u64,
     txn: u64,
 }
 
@@ -79,7 +80,11 @@ pub(crate) fn prepare(directory: &Path, fresh: bool, writable: bool) -> Result<O
     )))
 }
 
-fn newest_meta(file: &mut File, directory: &Path) -> Result<Meta> {
+/// The meta page of the last commit.
+///
+/// # Errors
+/// `Corruption`, `FormatTooNew`, `Io`.
+pub(crate) fn newest_meta(file: &mut File, directory: &Path) -> Result<Meta> {
     let first = read_meta(file, 0, directory)?;
     let second = read_meta(file, u64::from(first.page_bytes), directory)?;
     Ok(if second.txn > first.txn {

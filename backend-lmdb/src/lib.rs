@@ -19,6 +19,7 @@
 #![deny(unsafe_code)]
 
 mod bulk;
+mod check;
 mod cursor;
 mod engine;
 mod env;

@@ -37,6 +37,7 @@ impl<'a> RedbValue<'a> {
 impl Deref for RedbValue<'_> {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         self.0.value()
     }
@@ -69,6 +70,7 @@ type Gap<'a> = redb::Cursor<'a, Bytes, Bytes>;
 macro_rules! readable {
     ($table:ty) => {
         impl Readable for $table {
+            #[inline]
             fn value(&self, key: &[u8]) -> Result<Option<RedbValue<'_>>> {
                 match ReadableTable::get(self, key) {
                     Ok(value) => Ok(value.map(RedbValue::new)),
@@ -122,18 +124,23 @@ impl RedbView {
 
     /// The table, opened at its first use; `None` when there is none in a store that is open for
     /// reading.
+    #[inline]
     fn table(&self, table: TableId) -> Result<Option<&ReadOnlyTable<Bytes, Bytes>>> {
-        let Some(slot) = self.tables.get(table.index()) else {
-            return Err(unknown(table));
-        };
-        if slot.get().is_none() {
-            let opened = self.open(table)?;
-            return Ok(slot.get_or_init(|| opened).as_deref());
+        match self.tables.get(table.index()).and_then(OnceCell::get) {
+            Some(opened) => Ok(opened.as_deref()),
+            None => self.table_anew(table),
         }
-        Ok(slot.get().and_then(|opened| opened.as_deref()))
     }
 
     #[cold]
+    fn table_anew(&self, table: TableId) -> Result<Option<&ReadOnlyTable<Bytes, Bytes>>> {
+        let Some(slot) = self.tables.get(table.index()) else {
+            return Err(unknown(table));
+        };
+        let opened = self.open(table)?;
+        Ok(slot.get_or_init(|| opened).as_deref())
+    }
+
     fn open(&self, table: TableId) -> Result<Option<ViewTable>> {
         match self.txn.open_table(self.core.definition(table)?) {
             Ok(opened) => Ok(Some(Box::new(opened))),
@@ -154,6 +161,7 @@ impl Reader for RedbView {
     type Value<'a> = RedbValue<'a>;
     type Cursor<'a> = RedbCursor<'a>;
 
+    #[inline]
     fn get(&self, table: TableId, key: &[u8]) -> Result<Option<RedbValue<'_>>> {
         match self.table(table)? {
             Some(table) => table.value(key),
@@ -215,6 +223,7 @@ impl<'a> RedbCursor<'a> {
         }
     }
 
+    #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
         self.row.as_ref().map(|(key, value)| Entry {
             key: key.value(),
@@ -255,15 +264,14 @@ impl<'a> RedbCursor<'a> {
         if turned {
             gap.next().map_err(fail)?;
         }
-        match gap.next().map_err(fail)? {
-            Some(row) if self.range.is_below_end(row.0.value()) => {
-                self.row = Some(row);
-                self.side = Side::Behind;
-            }
-            Some(_) => {
-                gap.prev().map_err(fail)?;
-            }
-            None => {}
+        // Moved into its place at once: a row is 300 bytes, and each move of it is a copy.
+        self.row = gap.next().map_err(fail)?;
+        self.side = Side::Behind;
+        if let Some((key, _)) = &self.row
+            && !self.range.is_below_end(key.value())
+        {
+            self.row = None;
+            gap.prev().map_err(fail)?;
         }
         Ok(self.entry())
     }
@@ -277,15 +285,13 @@ impl<'a> RedbCursor<'a> {
         if turned {
             gap.prev().map_err(fail)?;
         }
-        match gap.prev().map_err(fail)? {
-            Some(row) if row.0.value() >= self.range.start() => {
-                self.row = Some(row);
-                self.side = Side::Before;
-            }
-            Some(_) => {
-                gap.next().map_err(fail)?;
-            }
-            None => {}
+        self.row = gap.prev().map_err(fail)?;
+        self.side = Side::Before;
+        if let Some((key, _)) = &self.row
+            && key.value() < self.range.start()
+        {
+            self.row = None;
+            gap.next().map_err(fail)?;
         }
         Ok(self.entry())
     }

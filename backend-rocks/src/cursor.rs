@@ -5,7 +5,7 @@
 //! first or behind the last one. An iterator of the pool has no bounds of its own, so it may meet a
 //! long run of deleted rows outside the range; it then gives up, and the cursor goes on from its
 //! last row with an iterator that has them. Cost: one allocation at most, when the pool has no idle
-//! iterator; a row costs RocksDB's step, a comparison and, inside bounds, a copy of the key.
+//! iterator; a row costs RocksDB's step, a comparison and, inside bounds, a copy of one key in 64.
 
 use std::fmt;
 
@@ -48,8 +48,59 @@ enum Move<'k> {
 }
 
 impl Move<'_> {
+    const fn is_step(self) -> bool {
+        matches!(self, Self::Next | Self::Prev)
+    }
+
     const fn is_upwards(self) -> bool {
         matches!(self, Self::First | Self::Seek(_) | Self::Next)
+    }
+}
+
+/// Steps from a mark until the next one is made.
+const STEPS_MAX: u32 = 64;
+
+/// A row, and how many steps in one direction led from it to the row that was lent last. Copying
+/// every key would cost a short range a twentieth of its time.
+#[derive(Default)]
+struct Mark {
+    key: SmallVec<[u8; 40]>,
+    steps: u32,
+    upwards: bool,
+}
+
+impl Mark {
+    /// Notes the row that a move led to.
+    #[inline(always)]
+    fn note(&mut self, key: &[u8], to: Move<'_>) {
+        let goes_on = to.is_step() && self.upwards == to.is_upwards() && self.steps < STEPS_MAX;
+        if goes_on {
+            self.steps += 1;
+        } else {
+            self.set(key, to.is_upwards());
+        }
+    }
+
+    #[inline(never)]
+    fn set(&mut self, key: &[u8], upwards: bool) {
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        self.steps = 0;
+        self.upwards = upwards;
+    }
+
+    /// Takes an iterator to the row that was lent last.
+    fn find(&self, walker: &mut Walker) {
+        walker.go(|rows| {
+            rows.seek(&self.key);
+            for _ in 0..self.steps {
+                if self.upwards {
+                    rows.next();
+                } else {
+                    rows.prev();
+                }
+            }
+        });
     }
 }
 
@@ -60,8 +111,8 @@ pub struct RocksCursor<'v> {
     range: KeyRange,
     place: Place,
     lane: Lane,
-    /// The key the iterator of the pool stood on last.
-    last: SmallVec<[u8; 40]>,
+    /// The way back to the row that the iterator of the pool stood on last.
+    mark: Mark,
     /// Absent when the files do not have the table.
     walker: Option<Walker>,
 }
@@ -90,12 +141,12 @@ impl<'v> RocksCursor<'v> {
             range,
             place: Place::Before,
             lane,
-            last: SmallVec::new(),
+            mark: Mark::default(),
         }
     }
 
     /// Moves and lends the row, unless there is none in the range.
-    #[inline]
+    #[inline(always)]
     fn go(&mut self, to: Move<'_>) -> Result<Option<Entry<'_>>> {
         let Some(walker) = &mut self.walker else {
             return Ok(None);
@@ -104,7 +155,7 @@ impl<'v> RocksCursor<'v> {
         if !walker.rows().valid() {
             self.settle(to)?;
         }
-        Ok(self.lend(to.is_upwards()))
+        Ok(self.lend(to))
     }
 
     /// Finds out why the iterator stands on no row, and goes on with another if it gave up.
@@ -124,7 +175,7 @@ impl<'v> RocksCursor<'v> {
         let Some(mut bounded) = self.view.bounded(self.table, &self.range) else {
             return Ok(());
         };
-        resume(&mut bounded, to, &self.range, &self.last);
+        resume(&mut bounded, to, &self.range, &self.mark);
         let status = bounded.rows().status();
         if let Some(pooled) = self.walker.replace(bounded) {
             self.view.put_back(self.table, Patience::Short, pooled);
@@ -137,15 +188,15 @@ impl<'v> RocksCursor<'v> {
     }
 
     /// The iterator's row, if it is one of the range.
-    #[inline]
-    fn lend(&mut self, upwards: bool) -> Option<Entry<'_>> {
+    #[inline(always)]
+    fn lend(&mut self, to: Move<'_>) -> Option<Entry<'_>> {
+        let upwards = to.is_upwards();
         let row = self.walker.as_ref().and_then(|walker| walker.rows().item());
         match row {
             Some((key, value)) if holds(&self.range, key, upwards) => {
                 self.place = Place::On;
                 if self.lane == Lane::Pooled {
-                    self.last.clear();
-                    self.last.extend_from_slice(key);
+                    self.mark.note(key, to);
                 }
                 Some(Entry { key, value })
             }
@@ -171,7 +222,7 @@ fn holds(range: &KeyRange, key: &[u8], upwards: bool) -> bool {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn perform(walker: &mut Walker, to: Move<'_>, range: &KeyRange) {
     walker.go(|rows| match to {
         Move::Next => rows.next(),
@@ -193,24 +244,11 @@ fn perform(walker: &mut Walker, to: Move<'_>, range: &KeyRange) {
 }
 
 /// The same move by a fresh iterator, from the row that the one before stood on.
-fn resume(walker: &mut Walker, to: Move<'_>, range: &KeyRange, last: &[u8]) {
-    match to {
-        Move::Next => walker.go(|rows| {
-            rows.seek(last);
-            if rows.key() == Some(last) {
-                rows.next();
-            }
-        }),
-        Move::Prev => walker.go(|rows| {
-            rows.seek_for_prev(last);
-            if rows.key() == Some(last) {
-                rows.prev();
-            }
-        }),
-        Move::First | Move::Last | Move::Seek(_) | Move::SeekBack(_) => {
-            perform(walker, to, range);
-        }
+fn resume(walker: &mut Walker, to: Move<'_>, range: &KeyRange, mark: &Mark) {
+    if to.is_step() {
+        mark.find(walker);
     }
+    perform(walker, to, range);
 }
 
 impl Drop for RocksCursor<'_> {
@@ -261,7 +299,7 @@ impl Cursor for RocksCursor<'_> {
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
         match self.place {
             Place::On => self.go(Move::Next),
-            Place::Before => self.go(Move::First),
+            Place::Before => self.first(),
             Place::Behind => Ok(None),
         }
     }
@@ -271,7 +309,7 @@ impl Cursor for RocksCursor<'_> {
         match self.place {
             Place::On => self.go(Move::Prev),
             Place::Before => Ok(None),
-            Place::Behind => self.go(Move::Last),
+            Place::Behind => self.last(),
         }
     }
 }

@@ -140,6 +140,11 @@ mod tests {
     fn kinds_are_as_rocksdb_words_them() -> Result<(), Box<dyn std::error::Error>> {
         let parent = tempfile::tempdir()?;
         let place = parent.path();
+        let file = place.join("file");
+        std::fs::write(&file, b"no directory")?;
+        let below = kind(DB::open(&Options::default(), file.join("store")), place);
+        assert!(matches!(below, Some(ErrorKind::Io { .. })), "{below:?}");
+        std::fs::remove_file(&file)?;
         let missing = kind(DB::open(&Options::default(), place), place);
         let Some(ErrorKind::Corruption { place: file, .. }) = missing else {
             return Err(format!("{missing:?}").into());

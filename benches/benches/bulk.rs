@@ -2,7 +2,8 @@
 //! engine's best durable batches, and against its own loader used raw.
 //!
 //! Arguments after `--`: `--engines mem,redb`, `--rows N` (1,000,000), `--rounds N` (5), `--out FILE`
-//! for the report, `--dir DIR` for the stores, `--note TEXT`.
+//! for the report, `--dir DIR` for the stores, `--note TEXT`, `--memory-mib N` for the loads that are
+//! not meant to spill (the default of the options), `--only-loaders` to leave the batches out.
 //!
 //! Invariant: without `--bench` nothing is timed: a tiny run loads every engine every way and compares
 //! the number of rows.
@@ -58,6 +59,10 @@ impl Way {
         Self::RawInOrder,
     ];
 
+    const fn is_batches(self) -> bool {
+        matches!(self, Self::RawBatches(_) | Self::Batches(_))
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::RawBatches(1_000) => "raw durable batches of 1,000",
@@ -79,6 +84,8 @@ struct Arguments {
     out: Option<PathBuf>,
     dir: PathBuf,
     note: String,
+    memory_budget_bytes: Option<u64>,
+    only_loaders: bool,
 }
 
 impl Arguments {
@@ -90,6 +97,8 @@ impl Arguments {
             out: None,
             dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
             note: String::new(),
+            memory_budget_bytes: None,
+            only_loaders: false,
         };
         let mut words = words.iter().filter(|word| *word != "--bench");
         while let Some(word) = words.next() {
@@ -107,6 +116,11 @@ impl Arguments {
                 "--rounds" => arguments.rounds = value()?.parse().context("--rounds")?,
                 "--out" => arguments.out = Some(value()?.into()),
                 "--dir" => arguments.dir = value()?.into(),
+                "--memory-mib" => {
+                    let mib: u64 = value()?.parse().context("--memory-mib")?;
+                    arguments.memory_budget_bytes = Some(mib << 20);
+                }
+                "--only-loaders" => arguments.only_loaders = true,
                 "--note" => value()?.clone_into(&mut arguments.note),
                 other => bail!("unknown argument {other:?}; see the head of bulk.rs"),
             }
@@ -186,7 +200,13 @@ fn raw(engine: EngineName, dir: &Path) -> Result<Box<dyn Contestant>> {
 }
 
 /// Loads once and compares the number of rows. Gives the time, and bytes on disk for each byte.
-fn load(engine: EngineName, way: Way, script: &Script, dir: &Path) -> Result<(Lap, Option<f64>)> {
+fn load(
+    engine: EngineName,
+    way: Way,
+    script: &Script,
+    dir: &Path,
+    memory_budget_bytes: Option<u64>,
+) -> Result<(Lap, Option<f64>)> {
     let dir = tempfile::Builder::new().prefix("bulk-").tempdir_in(dir)?;
     let rows = script.amounts.rows;
     if let Way::RawInOrder | Way::RawBatches(_) = way {
@@ -210,7 +230,7 @@ fn load(engine: EngineName, way: Way, script: &Script, dir: &Path) -> Result<(La
     let ((), lap) = timed(|| match way {
         Way::Batches(rows) => batches(&store, script, rows),
         Way::Spilling => bulk(&store, script, Some(payload_bytes(rows) / 16)),
-        _ => bulk(&store, script, None),
+        _ => bulk(&store, script, memory_budget_bytes),
     })?;
     let table = store.catalogue().id(ROWS.name())?;
     let found = store.view(|view| view.count_exact(table))?;
@@ -238,12 +258,21 @@ fn measure(arguments: &Arguments) -> Result<Vec<(EngineName, Vec<Samples>)>> {
             for turn in 0..Way::ALL.len() {
                 let at = (turn + round) % Way::ALL.len();
                 let way = Way::ALL[at];
+                if arguments.only_loaders && way.is_batches() {
+                    continue;
+                }
                 let script = match way {
                     Way::BulkInOrder | Way::RawInOrder => &ascending,
                     _ => &script,
                 };
-                let (lap, disk) = load(*engine, way, script, &arguments.dir)
-                    .with_context(|| format!("{engine}, {}", way.name()))?;
+                let (lap, disk) = load(
+                    *engine,
+                    way,
+                    script,
+                    &arguments.dir,
+                    arguments.memory_budget_bytes,
+                )
+                .with_context(|| format!("{engine}, {}", way.name()))?;
                 let (wall, cpu) = lap.per(arguments.rows);
                 samples[at].wall.push(wall);
                 samples[at].cpu.push(cpu);
@@ -284,7 +313,10 @@ fn report(arguments: &Arguments, all: &[(EngineName, Vec<Samples>)]) -> Result<S
             let summary = Summary::of(samples);
             summary.map_or("-".to_owned(), |summary| cost(summary.median, unit))
         };
-        let cells = all.iter().map(|(_, s)| figure(&s[at].wall, Unit::Rate));
+        let cells = (all.iter()).map(|(_, s)| {
+            let [wall, cpu] = [&s[at].wall, &s[at].cpu].map(|laps| figure(laps, Unit::Rate));
+            format!("{wall} ({cpu})")
+        });
         rates.row([way.name().to_owned()].into_iter().chain(cells));
         if !matches!(way, Way::RawInOrder | Way::RawBatches(_)) {
             let cells = all.iter().map(|(_, s)| figure(&s[at].disk, Unit::Factor));
@@ -382,7 +414,7 @@ fn smoke() -> Result<()> {
                 Way::BulkInOrder | Way::RawInOrder => &ascending,
                 _ => &script,
             };
-            load(engine, way, script, dir.path())?;
+            load(engine, way, script, dir.path(), None)?;
         }
     }
     Ok(())

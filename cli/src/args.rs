@@ -49,6 +49,7 @@ impl Arguments {
             Command::Import(args) => (Task::Import, Some(&args.store)),
             Command::Verify(args) => (Task::Verify, Some(&args.store)),
             Command::Blocks(args) => (Task::Other, Some(args.store())),
+            Command::Checksum(args) => (Task::Other, Some(&args.store)),
             Command::Get(args) => (Task::Other, Some(&args.store)),
             Command::List(args) => (Task::Other, Some(&args.store)),
             Command::Stat(args) => (Task::Other, Some(&args.store)),
@@ -72,7 +73,10 @@ pub(crate) enum Command {
     Bench(commands::prove::bench::BenchArgs),
     #[cfg(feature = "conform")]
     Conform(commands::prove::conform::ConformArgs),
+    Checksum(commands::compare::checksum::ChecksumArgs),
     Demo(commands::demo::DemoArgs),
+    Diff(commands::compare::diff::DiffArgs),
+    Migrate(commands::compare::migrate::MigrateArgs),
     Import(commands::import::ImportArgs),
     Blocks(commands::blocks::BlocksArgs),
     Get(commands::get::GetArgs),

@@ -159,7 +159,8 @@ pub enum ErrorKind {
         /// The limit in bytes (LMDB: the map size).
         limit_bytes: u64,
     },
-    /// The device is full. Make room and try again; if the store was poisoned by it, reopen.
+    /// The device is full. Make room and try again; a store that met it while writing is poisoned
+    /// by it and has to be reopened.
     #[error("no space left on the device")]
     DiskFull,
     /// Every reader slot is taken (trap 14). Drop views, then retry.
@@ -387,7 +388,9 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Conflict)
     }
 
-    /// The store must be reopened before it takes writes again.
+    /// The store must be reopened before it takes writes again. An error of the system in a write
+    /// (`Io`, `DiskFull`) poisons the store as well; the same kinds of other calls do not, so it is
+    /// the next write that says so.
     #[must_use]
     pub fn needs_reopen(&self) -> bool {
         matches!(

@@ -27,5 +27,11 @@ fn main() -> Result<()> {
         bail!("usage: price ENGINE small|full DIR");
     };
     let extent = count::extent_of(extent)?;
-    count::serve(engine.parse()?, extent, Path::new(dir), allocations, &mut stdout())
+    count::serve(
+        engine.parse()?,
+        extent,
+        Path::new(dir),
+        allocations,
+        &mut stdout(),
+    )
 }

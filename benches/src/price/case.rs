@@ -76,6 +76,10 @@ pub enum Operation {
     ScanReverse,
     /// A view begun and dropped.
     BeginRead,
+    /// A transaction of 1,000 gets. Those of gets alone come before anything is written.
+    Txn1000Reads100,
+    /// A transaction of 10,000 gets.
+    Txn10000Reads100,
     /// A batch of one put, buffered.
     Batch1,
     /// A batch of 100 puts, buffered.
@@ -86,14 +90,10 @@ pub enum Operation {
     Txn1000Reads0,
     /// A transaction of 1,000 operations, every tenth a get.
     Txn1000Reads10,
-    /// A transaction of 1,000 gets.
-    Txn1000Reads100,
     /// A transaction of 10,000 puts.
     Txn10000Reads0,
     /// A transaction of 10,000 operations, every tenth a get.
     Txn10000Reads10,
-    /// A transaction of 10,000 gets.
-    Txn10000Reads100,
 }
 
 /// How many operations and how many gets in a hundred of them a transaction has.
@@ -119,15 +119,15 @@ impl Operation {
         Self::ScanForward,
         Self::ScanReverse,
         Self::BeginRead,
+        Self::Txn1000Reads100,
+        Self::Txn10000Reads100,
         Self::Batch1,
         Self::Batch100,
         Self::Batch10000,
         Self::Txn1000Reads0,
         Self::Txn1000Reads10,
-        Self::Txn1000Reads100,
         Self::Txn10000Reads0,
         Self::Txn10000Reads10,
-        Self::Txn10000Reads100,
     ];
 
     /// Its name in reports.
@@ -242,7 +242,8 @@ impl Operation {
             Self::BeginRead => 100,
             Self::MultiGet16 => 20,
             Self::Batch1 => 10,
-            Self::MultiGet256 | Self::Range1000 | Self::Batch100 => 4,
+            Self::MultiGet256 | Self::Range1000 => 4,
+            Self::Batch100 => 16,
             Self::ScanForward | Self::ScanReverse | Self::Batch10000 => 1,
             Self::Txn1000Reads0 | Self::Txn1000Reads10 | Self::Txn1000Reads100 => 2,
             Self::Txn10000Reads0 | Self::Txn10000Reads10 | Self::Txn10000Reads100 => 1,

@@ -2,6 +2,8 @@
 //! names every engine and every row. No time is asserted.
 #![forbid(unsafe_code)]
 
+mod price;
+
 use anyhow::{Context, Result};
 use benches::engines::{self, Checking, Row};
 use benches::facade::{self, Call};

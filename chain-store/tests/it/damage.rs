@@ -87,7 +87,7 @@ fn child_process() {
         specimen.flip(*flip).unwrap();
         if at != job.first || !job.only_verify_first {
             say(format!("reading {at}\n"));
-            let (verdict, panics) = read(&job.url, &content, OpenOptions::read_only());
+            let (verdict, panics) = read(&job.url, &content, &OpenOptions::read_only());
             say(format!("read {at} {} {panics}\n", verdict.as_str()));
         }
         say(format!("verifying {at}\n"));
@@ -99,7 +99,7 @@ fn child_process() {
         say(format!("verified {at} {}\n", said.as_str()));
         if at % WRITABLE_EVERY == 0 {
             say(format!("writable {at}\n"));
-            let (verdict, panics) = read(&job.url, &content, existing());
+            let (verdict, panics) = read(&job.url, &content, &existing());
             say(format!("wrote {at} {} {panics}\n", verdict.as_str()));
         }
         specimen.restore().unwrap();
@@ -113,8 +113,8 @@ fn existing() -> OpenOptions {
     options
 }
 
-fn read(url: &str, content: &Content, options: OpenOptions) -> (Verdict, u64) {
-    match AnyStore::open_existing(url, &options) {
+fn read(url: &str, content: &Content, options: &OpenOptions) -> (Verdict, u64) {
+    match AnyStore::open_existing(url, options) {
         Ok(store) => {
             let reading = Reading::of(&store, content);
             (reading.verdict(), reading.panics)
@@ -158,7 +158,7 @@ fn filled(engine: EngineName, place: &Path, checksum: ChecksumSetting) -> (Strin
     content.write(&store, COMMITS - 3..COMMITS).unwrap();
     drop(store);
     let specimen = Specimen::read(&place.join("store")).unwrap();
-    let (verdict, _) = read(&url, &content, OpenOptions::read_only());
+    let (verdict, _) = read(&url, &content, &OpenOptions::read_only());
     assert_eq!(verdict, Verdict::Right, "{engine}: before any damage");
     assert!(specimen.is_unchanged().unwrap(), "{engine}: reading wrote");
     (url, specimen)

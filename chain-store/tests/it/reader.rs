@@ -233,6 +233,9 @@ fn run(engine: EngineName, commits: usize, held: bool, set: fn(&mut Opener)) -> 
     assert_eq!(node.store.stats().unwrap().oldest_reader, None);
     node.commit_many(commits / 10);
     run.later_bytes = node.disk_bytes();
+    // What was pinned and is free again is in order.
+    let report = node.store.as_verify().unwrap().verify(&mut |_| {}).unwrap();
+    assert!(report.is_sound(), "{engine}: {:?}", report.findings);
     if let Some(compact) = node.store.as_compact() {
         compact.compact().unwrap();
     }

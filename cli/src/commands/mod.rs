@@ -4,6 +4,7 @@
 //! prints no error.
 
 pub(crate) mod blocks;
+pub(crate) mod compare;
 pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod import;
@@ -28,6 +29,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Bench(args) => prove::bench::run(args, &mut out),
         #[cfg(feature = "conform")]
         Command::Conform(args) => prove::conform::run(args, &mut out),
+        Command::Checksum(args) => compare::checksum::run(args, &mut out),
+        Command::Diff(args) => compare::diff::run(args, &mut out),
+        Command::Migrate(args) => compare::migrate::run(args, &mut out),
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Import(args) => import::run(args, &mut out),
         Command::Blocks(args) => blocks::run(args, &mut out),

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod chain;
+mod compare;
 mod demo;
 mod import;
 mod metrics;

@@ -119,9 +119,9 @@ fn expect(found: usize, wanted: usize) -> Result<()> {
     Ok(())
 }
 
-/// What a range from each place on must have found.
-fn rows_from(rows: &Rows, at: usize, most: usize) -> usize {
-    rows.keys.len().saturating_sub(at).min(most)
+/// How many keys there are from which a range finds so many rows.
+fn starts(rows: &Rows, most: usize) -> usize {
+    rows.keys.len().saturating_sub(most) + 1
 }
 
 /// Fails for an operation that [`Subject::has`] denies.

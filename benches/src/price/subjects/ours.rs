@@ -12,7 +12,7 @@ use storage_api::{
 
 #[cfg(feature = "lmdb")]
 use super::lmdb::MAP_BYTES as LMDB_MAP_BYTES;
-use super::{Subject, expect, look, look_at_row, rows_from};
+use super::{Subject, expect, look, look_at_row, starts};
 use crate::engines::MEMORY_BUDGET_BYTES;
 use crate::price::case::{Block, Operation};
 use crate::price::rows::{Rows, Turn};
@@ -164,7 +164,7 @@ impl<R: Reader> Reading<R> {
 
     fn ranges(&mut self, most: usize, times: usize) -> Result<()> {
         for _ in 0..times {
-            let at = self.turn.next(self.rows.keys.len());
+            let at = self.turn.next(starts(&self.rows, most));
             let range = KeyRange::from_key(&self.rows.keys[at]);
             let mut cursor = self.view.cursor(self.table, range)?;
             let mut found = 0;
@@ -174,7 +174,7 @@ impl<R: Reader> Reading<R> {
                 look_at_row(key, value);
                 found += 1;
             }
-            expect(found, rows_from(&self.rows, at, most))?;
+            expect(found, most.min(self.rows.keys.len()))?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use rocksdb::{
     DBRawIterator, ReadOptions, Snapshot, WriteBatch, WriteOptions,
 };
 
-use super::{Subject, expect, look, look_at_row, missing, rows_from};
+use super::{Subject, expect, look, look_at_row, missing, starts};
 use crate::comparison::subjects::rocks_options;
 use crate::engines::MEMORY_BUDGET_BYTES;
 use crate::price::case::{Block, Operation};
@@ -147,10 +147,10 @@ impl Reading {
         let (rows, turn) = (&self.rows, &mut self.turn);
         self.open.with_dependent_mut(|_, kept| {
             for _ in 0..times {
-                let at = turn.next(rows.keys.len());
+                let at = turn.next(starts(rows, most));
                 kept.iterator.seek(rows.keys[at]);
                 let found = walk(&mut kept.iterator, most)?;
-                expect(found, rows_from(rows, at, most))?;
+                expect(found, most.min(rows.keys.len()))?;
             }
             Ok(())
         })
@@ -338,12 +338,12 @@ impl Subject for Naive {
         let table = self.db.cf_handle(ROWS).context("no table")?;
         let snapshot = self.db.snapshot();
         for _ in 0..times {
-            let at = self.turn.next(self.rows.keys.len());
+            let at = self.turn.next(starts(&self.rows, most));
             let mut options = ReadOptions::default();
             options.set_snapshot(&snapshot);
             let mut iterator = self.db.raw_iterator_cf_opt(table, options);
             iterator.seek(self.rows.keys[at]);
-            expect(walk(&mut iterator, most)?, rows_from(&self.rows, at, most))?;
+            expect(walk(&mut iterator, most)?, most.min(self.rows.keys.len()))?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use backend_mem::tree::Tree;
 
-use super::{Subject, expect, look, look_at_row, missing, rows_from};
+use super::{Subject, expect, look, look_at_row, missing, starts};
 use crate::price::case::Operation;
 use crate::price::rows::{Rows, Turn};
 
@@ -71,7 +71,7 @@ impl Raw {
 
     fn ranges(&mut self, most: usize, times: usize) -> Result<()> {
         for _ in 0..times {
-            let at = self.turn.next(self.rows.keys.len());
+            let at = self.turn.next(starts(&self.rows, most));
             let mut cursor = self.tree.cursor();
             let mut found = 0;
             let mut row = cursor.seek(&self.rows.keys[at]);
@@ -83,7 +83,7 @@ impl Raw {
                 }
                 row = cursor.next();
             }
-            expect(found, rows_from(&self.rows, at, most))?;
+            expect(found, most.min(self.rows.keys.len()))?;
         }
         Ok(())
     }

@@ -266,3 +266,17 @@ pub(crate) fn a_load_is_durable(lab: &Lab) -> CaseResult {
     );
     Ok(())
 }
+
+pub(crate) fn a_reader_takes_no_load(lab: &Lab) -> CaseResult {
+    let s = lab.open_persistent()?;
+    lane(&s)?;
+    let declared = s.capabilities().read_only_open;
+    drop(s);
+    if !declared {
+        return Err(CaseError::unsupported("opening read-only is refused"));
+    }
+    let s = lab.open_with(&STANDARD, &storage_api::OpenOptions::read_only())?;
+    let begun = lane(&s)?.begin_bulk(s.a, &BulkOptions::default());
+    ensure_refused!(begun.map(drop), ErrorKind::ReadOnly, "begin_bulk");
+    Ok(())
+}

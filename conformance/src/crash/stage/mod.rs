@@ -28,6 +28,9 @@ pub use faults::Choice;
 pub use strace::{Blow, Log, Point, Strace, usable as strace_usable};
 pub use tally::Tally;
 
+/// How the folder around a store begins.
+const HOME: &str = "crash-";
+
 /// What an engine brings to be crashed.
 pub trait CrashHarness {
     /// The store under test.
@@ -75,9 +78,7 @@ impl<'h, H: CrashHarness> Stage<'h, H> {
     /// # Errors
     /// As [`Stage::new`].
     pub fn new_in(harness: &'h H, seed: u64, folder: &Path) -> io::Result<Self> {
-        let home = tempfile::Builder::new()
-            .prefix("crash-")
-            .tempdir_in(folder)?;
+        let home = tempfile::Builder::new().prefix(HOME).tempdir_in(folder)?;
         Ok(Self {
             harness,
             home,

@@ -12,6 +12,8 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::HOME;
+
 /// Calls that change files or what is known of them, and those that take memory for them. The
 /// question mark lets a machine lack a call.
 const CALLS: &[&str] = &[
@@ -277,6 +279,9 @@ fn file_in(arguments: &str) -> String {
         return "memory".to_owned();
     };
     let name = path.rsplit('/').next().unwrap_or(path);
+    if name.starts_with(HOME) {
+        return "the folder around the store".to_owned();
+    }
     let mut general = String::new();
     for c in name.chars() {
         if !c.is_ascii_digit() {
