@@ -538,42 +538,74 @@ fn write_op<E: RawEngine>(
     }
 }
 
+/// Where an operation on one key belongs: its table and the first bytes of its key as one number,
+/// which tells most keys apart without looking at them, and its place in the batch.
+#[derive(Clone, Copy)]
+struct Rank {
+    head: u128,
+    at: usize,
+}
+
+impl Rank {
+    fn new(at: usize, table: TableId, key: &[u8]) -> Self {
+        let mut head = [0; 16];
+        head[..2].copy_from_slice(&table.get().to_be_bytes());
+        let len = key.len().min(14);
+        head[2..2 + len].copy_from_slice(&key[..len]);
+        Self {
+            head: u128::from_be_bytes(head),
+            at,
+        }
+    }
+
+    /// The key in the batch; operations on ranges have no rank.
+    fn key(self, batch: &WriteBatch) -> &[u8] {
+        match batch.get(self.at) {
+            Some(BatchOp::Put { key, .. } | BatchOp::Delete { key, .. }) => key,
+            Some(BatchOp::DeleteRange { .. }) | None => &[],
+        }
+    }
+}
+
 /// Hands the operations on sorted by table and key between range deletes, of each key only the
 /// last. Measured: sorted batches load 1.2 to 2.1 times faster.
 fn for_each_sorted<'b>(
     batch: &'b WriteBatch,
     write: &mut impl FnMut(BatchOp<'b>) -> Result<()>,
 ) -> Result<()> {
-    let mut run: Vec<(TableId, &'b [u8], BatchOp<'b>)> = Vec::with_capacity(batch.len());
-    for op in batch.ops() {
+    let mut run: Vec<Rank> = Vec::with_capacity(batch.len());
+    for (at, op) in batch.ops().enumerate() {
         match op {
             BatchOp::Put { table, key, .. } | BatchOp::Delete { table, key } => {
-                run.push((table, key, op));
+                run.push(Rank::new(at, table, key));
             }
             BatchOp::DeleteRange { .. } => {
-                flush_sorted(&mut run, write)?;
+                flush_sorted(batch, &mut run, write)?;
                 write(op)?;
             }
         }
     }
-    flush_sorted(&mut run, write)
+    flush_sorted(batch, &mut run, write)
 }
 
 fn flush_sorted<'b>(
-    run: &mut Vec<(TableId, &'b [u8], BatchOp<'b>)>,
+    batch: &'b WriteBatch,
+    run: &mut Vec<Rank>,
     write: &mut impl FnMut(BatchOp<'b>) -> Result<()>,
 ) -> Result<()> {
-    // A stable sort keeps the operations of one key in order, so the last of each group is the one
-    // that wins.
-    run.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-    let mut ops = run.drain(..).peekable();
-    while let Some((table, key, op)) = ops.next() {
-        if ops
-            .peek()
-            .is_none_or(|next| (next.0, next.1) != (table, key))
-        {
+    // Operations of one key stay in order, so the last of each group is the one that wins.
+    run.sort_unstable_by(|a, b| {
+        let heads = a.head.cmp(&b.head);
+        heads.then_with(|| (a.key(batch), a.at).cmp(&(b.key(batch), b.at)))
+    });
+    for (place, rank) in run.iter().enumerate() {
+        let is_last = run
+            .get(place + 1)
+            .is_none_or(|next| next.head != rank.head || next.key(batch) != rank.key(batch));
+        if let Some(op) = batch.get(rank.at).filter(|_| is_last) {
             write(op)?;
         }
     }
+    run.clear();
     Ok(())
 }

@@ -20,10 +20,10 @@ pub(crate) fn run(minutes: u64) -> Result<()> {
     while rounds == 0 || Instant::now() < end {
         rounds += 1;
         let seed = random_seed();
-        println!("round {rounds}: CHAINSTORE_SOAK_SEED={seed}");
+        println!("round {rounds}: CHAINSTORE_SEED={seed}");
         suite
             .run_seeded(seed)
-            .with_context(|| format!("round {rounds} failed: CHAINSTORE_SOAK_SEED={seed}"))?;
+            .with_context(|| format!("round {rounds} failed: CHAINSTORE_SEED={seed}"))?;
     }
     println!("{rounds} rounds passed");
     Ok(())

@@ -171,7 +171,7 @@ impl Suite {
     /// One round of all tests with a seed of its own.
     pub(crate) fn run_seeded(&self, seed: u64) -> Result<()> {
         let mut cargo = self.cargo("test");
-        cargo.env("CHAINSTORE_SOAK_SEED", seed.to_string());
+        cargo.env("CHAINSTORE_SEED", seed.to_string());
         host::run(cargo.args(self.selection()))
     }
 

@@ -2,7 +2,7 @@
 //! own loader in one commit.
 //!
 //! Rows that come in ascending order go straight to the loader. Others are gathered in a [`Chunk`];
-//! a full chunk is sorted and kept; chunks that fill the memory are merged and spilled as a run; at
+//! a full chunk is sorted by a thread of the load ([`Sorter`]) and kept; chunks that fill the memory are merged and spilled as a run; at
 //! the end runs and chunks are merged into the loader.
 //! Rows that come behind an ascending beginning are a second group, which wins over the first.
 //!
@@ -14,6 +14,7 @@
 
 mod chunk;
 mod run;
+mod sorter;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ use crate::write;
 
 use chunk::Chunk;
 use run::{Merge, Tiers};
+use sorter::Sorter;
 
 /// The least memory for a chunk, and how much is looked at before ascending rows go straight to the
 /// engine, in bytes.
@@ -62,6 +64,7 @@ struct Load<'s, E: RawEngine> {
     rule: Rule,
     budget_bytes: usize,
     chunk: Chunk,
+    sorter: Sorter,
     /// Sorted chunks, oldest first, and what they hold.
     sorted: Vec<Chunk>,
     sorted_bytes: usize,
@@ -154,6 +157,7 @@ impl<E: RawEngine> Bulk for Store<E> {
             rule,
             budget_bytes,
             chunk: Chunk::new(),
+            sorter: Sorter::default(),
             sorted: Vec::new(),
             sorted_bytes: 0,
             runs: Tiers::default(),
@@ -243,7 +247,10 @@ impl<'s, E: RawEngine> Load<'s, E> {
         if used_bytes < PROBE_BYTES {
             return Ok(());
         }
-        let is_first = self.feeding.is_none() && self.runs.is_empty() && self.sorted.is_empty();
+        let is_first = self.feeding.is_none()
+            && self.runs.is_empty()
+            && self.sorted.is_empty()
+            && self.sorter.is_idle();
         if is_first && self.chunk.is_ascending {
             self.last.clear();
             self.last.extend_from_slice(key);
@@ -259,15 +266,36 @@ impl<'s, E: RawEngine> Load<'s, E> {
         Ok(())
     }
 
-    /// Sorts the chunk, keeps it and begins another one.
+    /// Gives the chunk to be sorted and begins another one.
     fn keep_sorted(&mut self) {
-        self.chunk.sort();
-        if !self.chunk.is_empty() {
-            let ordered = self.chunk.in_order();
-            self.sorted_bytes += ordered.used_bytes();
-            self.sorted.push(ordered);
-            self.chunk.clear();
+        if self.chunk.is_empty() {
+            return;
         }
+        let chunk = std::mem::replace(&mut self.chunk, Chunk::new());
+        let Self {
+            sorter,
+            sorted,
+            sorted_bytes,
+            ..
+        } = self;
+        sorter.give(chunk, &mut |chunk| {
+            *sorted_bytes += chunk.used_bytes();
+            sorted.push(chunk);
+        });
+    }
+
+    /// Waits for the chunks that are being sorted.
+    fn finish_sorting(&mut self) {
+        let Self {
+            sorter,
+            sorted,
+            sorted_bytes,
+            ..
+        } = self;
+        sorter.finish(&mut |chunk| {
+            *sorted_bytes += chunk.used_bytes();
+            sorted.push(chunk);
+        });
     }
 
     /// Merges the sorted chunks and writes them as a run.
@@ -287,6 +315,7 @@ impl<'s, E: RawEngine> Load<'s, E> {
     /// Hands everything that was gathered to the engine.
     fn drain(&mut self) -> Result<()> {
         self.keep_sorted();
+        self.finish_sorting();
         if self.feeding.is_some() && (!self.sorted.is_empty() || !self.runs.is_empty()) {
             if let Some(feeding) = &mut self.feeding {
                 let begun = boundary::call::<E, _>(|| feeding.loader.next_group());
