@@ -2,8 +2,8 @@
 //! step by step, and complete only when it is said to be.
 //!
 //! Invariants: until [`Store::finish_filling`] the marker names the source and no ordinary opening
-//! takes the copy for a store; a copy is gone on with only for the same state of the same source; the
-//! finished copy counts its commits from where the source stood, because rows may hold commit
+//! takes the copy for a store; a copy is gone on with only for the same state of the same source;
+//! the finished copy counts its commits from where the source stood, because rows may hold commit
 //! numbers.
 
 use std::path::Path;
@@ -151,7 +151,8 @@ impl<E: RawEngine> Store<E> {
         let Some((mut marker, source)) = filling else {
             return Err(Error::invalid("the store is not being filled"));
         };
-        // The number goes back to the source's, and a seal of an earlier opening would condemn that.
+        // The number goes back to the source's, and a seal of an earlier opening would condemn
+        // that.
         directory.remove_seal()?;
         let before = source.commit.get().saturating_sub(1);
         self.shared.set_last_seq(CommitSeq::new(before));

@@ -176,7 +176,9 @@ impl Walk {
         if end > self.last_page + 1 {
             return None;
         }
-        let alone = (first..end).fold(true, |alone, page| self.claim(page) && alone);
+        // Every page is claimed, also behind one that is not alone.
+        let shared = (first..end).filter(|page| !self.claim(*page)).count();
+        let alone = shared == 0;
         let head = self.read(first, HEAD_BYTES)?;
         if u64_at(&head, 0)? != first {
             return None;

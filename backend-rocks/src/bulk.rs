@@ -1,10 +1,11 @@
 //! The bulk load: sorted rows written as table files beside the database and ingested all at once.
 //!
 //! Invariants: files of one group do not overlap, and files of later groups come later in the list
-//! that is ingested, which is how their rows win; ingesting is atomic over the files of a table, and
-//! durable when it returns. The row of the commit number is another table's and follows in a write of
-//! its own, so between the two a view sees the rows under the number before, and a crash there leaves
-//! the rows without a number (`docs/decisions/0011`). Cost: nothing is in memory but one block.
+//! that is ingested, which is how their rows win; ingesting is atomic over the files of a table,
+//! and durable when it returns. The row of the commit number is another table's and follows in a
+//! write of its own, so between the two a view sees the rows under the number before, and a crash
+//! there leaves the rows without a number (`docs/decisions/0011`). Cost: nothing is in memory but
+//! one block.
 
 use std::fmt;
 use std::fs;

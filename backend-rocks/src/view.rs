@@ -347,4 +347,44 @@ mod tests {
         );
         Ok(())
     }
+
+    #[test]
+    fn an_iterator_that_gives_up_far_from_its_mark_is_followed_from_the_same_row() -> Result<()> {
+        const ROWS: TableDef = TableDef::new("rows");
+        let parent = tempfile::tempdir().map_err(|e| storage_api::Error::from_io(e, "temp"))?;
+        let place = parent.path().join("store");
+        let schema = Schema::new([&ROWS])?;
+        let location = Location::Directory(&place);
+        let (store, _) =
+            RocksStore::open(location, &schema, &Default::default(), &Default::default())?;
+        let table = store.catalogue().id("rows")?;
+        let key = u32::to_be_bytes;
+        let mut batch = WriteBatch::new();
+        // Two islands of rows in a sea of deleted ones.
+        for number in 0..3_000u32 {
+            if (300..450).contains(&number) || (1_000..1_150).contains(&number) {
+                batch.put(table, &key(number), b"row")?;
+            } else {
+                batch.delete(table, &key(number))?;
+            }
+        }
+        store.apply(&batch, Durability::Buffered)?;
+        let view = store.engine().view()?;
+        let range = KeyRange::half_open(&key(310), &key(1_140));
+        let wanted: Vec<u32> = (310..450).chain(1_000..1_140).collect();
+        let mut cursor = view.cursor(table, range.clone())?;
+        for number in &wanted {
+            let row = cursor.next()?.map(|row| row.key.to_vec());
+            assert_eq!(row.as_deref(), Some(&key(*number)[..]));
+        }
+        assert!(cursor.next()?.is_none());
+        let mut cursor = view.cursor(table, range)?;
+        let mut row = cursor.last()?.map(|row| row.key.to_vec());
+        for number in wanted.iter().rev() {
+            assert_eq!(row.as_deref(), Some(&key(*number)[..]));
+            row = cursor.prev()?.map(|row| row.key.to_vec());
+        }
+        assert_eq!(row, None);
+        Ok(())
+    }
 }

@@ -1,12 +1,13 @@
-//! `cargo bench -p benches --bench bulk --features rocks`: the bulk lane of every engine against that
-//! engine's best durable batches, and against its own loader used raw.
+//! `cargo bench -p benches --bench bulk --features rocks`: the bulk lane of every engine against
+//! that engine's best durable batches, and against its own loader used raw.
 //!
-//! Arguments after `--`: `--engines mem,redb`, `--rows N` (1,000,000), `--rounds N` (5), `--out FILE`
-//! for the report, `--dir DIR` for the stores, `--note TEXT`, `--memory-mib N` for the loads that are
-//! not meant to spill (the default of the options), `--only-loaders` to leave the batches out.
+//! Arguments after `--`: `--engines mem,redb`, `--rows N` (1,000,000), `--rounds N` (5), `--out
+//! FILE` for the report, `--dir DIR` for the stores, `--note TEXT`, `--memory-mib N` for the loads
+//! that are not meant to spill (the default of the options), `--only-loaders` to leave the batches
+//! out.
 //!
-//! Invariant: without `--bench` nothing is timed: a tiny run loads every engine every way and compares
-//! the number of rows.
+//! Invariant: without `--bench` nothing is timed: a tiny run loads every engine every way and
+//! compares the number of rows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -304,10 +305,11 @@ fn times(of: &Samples, to: &Samples) -> String {
     )
 }
 
-fn report(arguments: &Arguments, all: &[(EngineName, Vec<Samples>)]) -> Result<String> {
+/// The rates of every way, and bytes on disk for each byte of rows.
+fn rates(all: &[(EngineName, Vec<Samples>)]) -> [Table; 2] {
     let engines = all.iter().map(|(engine, _)| engine.as_str());
     let mut rates = Table::new(["way (rows)"].into_iter().chain(engines.clone()));
-    let mut disks = Table::new(["disk / payload"].into_iter().chain(engines.clone()));
+    let mut disks = Table::new(["disk / payload"].into_iter().chain(engines));
     for (at, way) in Way::ALL.into_iter().enumerate() {
         let figure = |samples: &[f64], unit| {
             let summary = Summary::of(samples);
@@ -323,73 +325,83 @@ fn report(arguments: &Arguments, all: &[(EngineName, Vec<Samples>)]) -> Result<S
             disks.row([way.name().to_owned()].into_iter().chain(cells));
         }
     }
-    let mut ratios = Table::new(["how many times faster"].into_iter().chain(engines));
-    let best = |samples: &[Samples], ways: [Way; 2]| {
-        let median = |s: &Samples| Summary::of(&s.wall).map_or(f64::MAX, |s| s.median);
-        let [a, b] = ways.map(|way| samples[place(way)].clone());
-        if median(&a) < median(&b) { a } else { b }
-    };
+    [rates, disks]
+}
+
+/// The faster of two ways of one engine.
+fn best(samples: &[Samples], ways: [Way; 2]) -> &Samples {
+    let median = |s: &Samples| Summary::of(&s.wall).map_or(f64::MAX, |s| s.median);
+    let [a, b] = ways.map(|way| &samples[place(way)]);
+    if median(a) < median(b) { a } else { b }
+}
+
+/// How many times faster the lane is.
+fn ratios(all: &[(EngineName, Vec<Samples>)]) -> Table {
+    let engines = all.iter().map(|(engine, _)| engine.as_str());
+    let mut table = Table::new(["how many times faster"].into_iter().chain(engines));
     let raw_batches = [1_000, 100_000].map(Way::RawBatches);
     let batches = [1_000, 100_000].map(Way::Batches);
-    let bulk = |samples: &[Samples], way| samples[place(way)].clone();
-    for (words, ways) in [
+    for (words, than, lane) in [
         (
             "bulk lane, any order, than the engine's best durable batches",
             raw_batches,
+            Way::Bulk,
         ),
         (
             "bulk lane, any order, than our best durable batches, which sort",
             batches,
+            Way::Bulk,
+        ),
+        (
+            "bulk lane, spilling, than the bulk lane",
+            [Way::Bulk; 2],
+            Way::Spilling,
+        ),
+        (
+            "bulk lane, in order, than the raw loader",
+            [Way::RawInOrder; 2],
+            Way::BulkInOrder,
         ),
     ] {
         let cells = all
             .iter()
-            .map(|(_, s)| times(&best(s, ways), &bulk(s, Way::Bulk)));
-        ratios.row([words.to_owned()].into_iter().chain(cells));
+            .map(|(_, s)| times(best(s, than), &s[place(lane)]));
+        table.row([words.to_owned()].into_iter().chain(cells));
     }
-    ratios.row(
-        ["bulk lane, spilling, than the bulk lane".to_owned()]
-            .into_iter()
-            .chain((all.iter()).map(|(_, s)| times(&bulk(s, Way::Bulk), &bulk(s, Way::Spilling)))),
-    );
-    ratios.row(
-        ["bulk lane, in order, than the raw loader".to_owned()]
-            .into_iter()
-            .chain(
-                all.iter()
-                    .map(|(_, s)| times(&bulk(s, Way::RawInOrder), &bulk(s, Way::BulkInOrder))),
-            ),
-    );
+    table
+}
+
+/// What each engine loads with.
+fn loaders(all: &[(EngineName, Vec<Samples>)]) -> Result<String> {
     let mut loaders = Vec::new();
     for (engine, _) in all {
         let dir = tempfile::tempdir()?;
-        let mode = open(*engine, dir.path())?.capabilities().bulk;
-        loaders.push(format!(
-            "{engine} {}",
-            match mode {
-                BulkMode::Loader => "has a loader",
-                BulkMode::Insertion => "has none: sorted rows are inserted in one transaction",
-                BulkMode::None => "has no bulk lane",
-            }
-        ));
+        let how = match open(*engine, dir.path())?.capabilities().bulk {
+            BulkMode::Loader => "has a loader",
+            BulkMode::Insertion => "has none: sorted rows are inserted in one transaction",
+            BulkMode::None => "has no bulk lane",
+        };
+        loaders.push(format!("{engine} {how}"));
     }
-    let note = wrap(
-        &format!(
-            "{} rows of 32 random bytes with values of 150 bytes that do not compress, {} rounds, \
-             medians, seeds from {SEED}; everything durable at its end, except in `mem`, which \
-             forgets on exit. In brackets the processor time, which other work on the machine moves \
-             less. {}. The raw loader of `mem` is `BTreeMap` built from sorted rows. Machine: {}; \
-             stores on {}; load average {} at the end. Versions: {}.",
-            arguments.rows,
-            arguments.rounds,
-            loaders.join(", "),
-            machine::hardware(),
-            machine::file_system(&arguments.dir),
-            machine::load(),
-            machine::versions()
-        ),
-        "",
-        "",
+    Ok(loaders.join(", "))
+}
+
+fn report(arguments: &Arguments, all: &[(EngineName, Vec<Samples>)]) -> Result<String> {
+    let [rates, disks] = rates(all);
+    let ratios = ratios(all);
+    let note = format!(
+        "{} rows of 32 random bytes with values of 150 bytes that do not compress, {} rounds, \
+         medians, seeds from {SEED}; everything durable at its end, except in `mem`, which forgets \
+         on exit. In brackets the processor time, which other work on the machine moves less. {}. \
+         The raw loader of `mem` is `BTreeMap` built from sorted rows. Machine: {}; stores on {}; \
+         load average {} at the end. Versions: {}.",
+        arguments.rows,
+        arguments.rounds,
+        loaders(all)?,
+        machine::hardware(),
+        machine::file_system(&arguments.dir),
+        machine::load(),
+        machine::versions()
     );
     let extra = if arguments.note.is_empty() {
         String::new()
@@ -398,8 +410,9 @@ fn report(arguments: &Arguments, all: &[(EngineName, Vec<Samples>)]) -> Result<S
     };
     Ok(format!(
         "# The bulk lane\n\nMade {} by\n\n```sh\ncargo bench -p benches --bench bulk --features \
-         rocks\n```\n\n{extra}{ratios}\n{rates}\n{disks}\n{note}\n",
-        machine::today()
+         rocks\n```\n\n{extra}{ratios}\n{rates}\n{disks}\n{}\n",
+        machine::today(),
+        wrap(&note, "", "")
     ))
 }
 

@@ -80,12 +80,14 @@ fn measure(words: &[String]) -> Result<()> {
             &mut progress,
         )?);
     }
+    let asked = words.iter().map(String::as_str);
+    let asked: Vec<&str> = asked.filter(|word| *word != "--bench").collect();
     let report = Report {
         setting: Setting {
             date: machine::today(),
             command: format!(
                 "cargo bench -p benches --bench price -- {}",
-                words.join(" ")
+                asked.join(" ")
             ),
             note: arguments.note,
             hardware: machine::hardware(),

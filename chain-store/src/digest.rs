@@ -1,5 +1,5 @@
-//! The content digest, and the digest of a range: one SHA-256 over everything an application stored, the same on every engine
-//! for the same content.
+//! The content digest, and the digest of a range: one SHA-256 over everything an application
+//! stored, the same on every engine for the same content.
 //!
 //! The bytes that are hashed are told in `docs/format/content-digest.md`: tables in order of name,
 //! rows in order of key, each with its lengths, values without envelope; table numbers, internal
@@ -115,9 +115,9 @@ impl RangeDigest {
     }
 
     /// The digests of the parts of a range, in order of key: first the row whose key is the prefix
-    /// alone, if it is there, then the rows of each prefix that is one byte longer and has rows. Where
-    /// a part begins and ends does not depend on the rows, so two stores can be compared part by
-    /// part. Cost: one scan.
+    /// alone, if it is there, then the rows of each prefix that is one byte longer and has rows.
+    /// Where a part begins and ends does not depend on the rows, so two stores can be compared
+    /// part by part. Cost: one scan.
     ///
     /// # Errors
     /// Of the reader.

@@ -2,8 +2,8 @@
 //!
 //! # Starting points
 //! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path;
-//! [`Opener`] with options; [`BitcoinImport`] imports a chain; [`ContentDigest`] and [`diff`] compare stores; [`migrate`]
-//! moves one to another engine;
+//! [`Opener`] with options; [`BitcoinImport`] imports a chain; [`ContentDigest`] and [`diff`]
+//! compare stores; [`migrate`] moves one to another engine;
 //! [`verify`] checks one in a child process; [`metrics`] and [`Timed`] tell what it does. The
 //! contract itself, with every trait, is in [`storage_api`], which is re-exported here.
 //!

@@ -17,6 +17,7 @@ use storage_api::ErrorKind;
 use storage_api::blocks::BlockError;
 
 use crate::progress::say;
+use crate::settings::colour::{self, Part};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,8 @@ impl Exit {
             ),
             Self::Usage => (
                 2,
-                "the command line is wrong, or its --first-height does not fit the chain",
+                "the command line or the configuration is wrong, --write is missing, or --first-height \
+                 does not fit the chain",
             ),
             Self::Locked => (3, "another process holds the store"),
             Self::WrongStore => (
@@ -108,6 +110,9 @@ pub(crate) enum Stop {
     /// The command line asks for something that makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// A command that changes the store was given without `--write`.
+    #[error("{0} changes the store, and --write is missing")]
+    NotAgreed(&'static str),
     /// What was asked for is not in the store.
     #[error("{0}")]
     NotThere(String),
@@ -128,7 +133,7 @@ pub(crate) enum Stop {
 impl Stop {
     const fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) => Exit::Usage,
+            Self::Usage(_) | Self::NotAgreed(_) => Exit::Usage,
             Self::NotThere(_) | Self::Different(_) => Exit::Different,
             Self::Unsupported(_) => Exit::Unsupported,
             Self::Interrupted(_) => Exit::Interrupted,
@@ -153,6 +158,14 @@ pub(crate) struct Doing<'a> {
     pub(crate) store: Option<&'a StoreUrl>,
 }
 
+impl Doing<'_> {
+    /// Nothing has begun yet.
+    pub(crate) const NOTHING: Self = Self {
+        task: Task::Other,
+        store: None,
+    };
+}
+
 /// Prints the error with its causes and what to do about it, and says how the program ends.
 pub(crate) fn report(error: &Error, doing: Doing<'_>) -> Exit {
     let exit = of(error);
@@ -163,9 +176,16 @@ pub(crate) fn report(error: &Error, doing: Doing<'_>) -> Exit {
         // The second process has told it on the same standard error, with its hint.
         return exit;
     }
-    say(&format!("chainstore: error: {error:#}"));
-    if let Some(hint) = store_error(error).and_then(|error| hint(error, doing)) {
-        say(&format!("chainstore: hint: {hint}"));
+    let stderr = io::stderr();
+    let word = colour::paint(Part::Error, "error:", &stderr);
+    say(&format!("chainstore: {word} {error:#}"));
+    let hint = match error.downcast_ref() {
+        Some(Stop::NotAgreed(_)) => Some("nothing was touched; add --write".to_owned()),
+        _ => store_error(error).and_then(|error| hint(error, doing)),
+    };
+    if let Some(hint) = hint {
+        let word = colour::paint(Part::Hint, "hint:", &stderr);
+        say(&format!("chainstore: {word} {hint}"));
     }
     exit
 }

@@ -14,29 +14,59 @@ mod interrupt;
 mod metrics;
 mod output;
 mod progress;
+mod settings;
 mod store;
 
-use std::io::{self, IsTerminal};
+use std::env;
+use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Arguments, Command};
+use crate::exit::Doing;
 use crate::metrics::Server;
 use crate::progress::say;
+use crate::settings::{Settings, colour};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    log_to_stderr(arguments.verbose);
+    let asked: Vec<OsString> = env::args_os().collect();
+    let settings = match Settings::gather(&asked) {
+        Ok(settings) => settings,
+        Err(error) => {
+            exit_with_help(&asked);
+            return exit::report(&error, Doing::NOTHING).into();
+        }
+    };
+    let matches = settings.apply(Arguments::command()).get_matches_from(asked);
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    log_to_stderr(settings.log_filter(&matches));
+    if let Some(bytes) = arguments.memory_budget_bytes {
+        store::set_memory_budget_bytes(bytes);
+    }
+    let effective = settings.effective(&matches);
     let ended = interrupt::install()
         .and_then(|()| serve_metrics(&arguments))
-        .and_then(|_server| commands::run(&arguments));
+        .and_then(|_server| commands::run(&arguments, &effective));
     match ended {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error, arguments.doing()).into(),
+    }
+}
+
+/// Ends with the help or the version where these were asked for, whatever the configuration says.
+fn exit_with_help(asked: &[OsString]) {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
+    if let Err(error) = Arguments::try_parse_from(asked)
+        && matches!(error.kind(), DisplayHelp | DisplayVersion)
+    {
+        error.exit();
     }
 }
 
@@ -46,6 +76,10 @@ fn serve_metrics(arguments: &Arguments) -> Result<Option<Server>> {
         return Ok(None);
     };
     match &arguments.command {
+        // They open no store, and a running command may hold the address of the configuration.
+        Command::Completions(_) | Command::Config(_) | Command::Man(_) | Command::Version(_) => {
+            Ok(None)
+        }
         // Its second process does the work and serves; this one only sees that the address is free.
         Command::Verify(args) if !args.is_second() => address.bind().map(|_| None),
         // Another process was faster at the address, which is no reason not to verify.
@@ -56,20 +90,11 @@ fn serve_metrics(arguments: &Arguments) -> Result<Option<Server>> {
     }
 }
 
-/// Logs go to standard error: `RUST_LOG` decides, else `-v` (information) and `-vv` (everything).
-fn log_to_stderr(verbose: u8) {
-    let level = match verbose {
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::TRACE,
-    };
-    let filter = EnvFilter::builder()
-        .with_default_directive(level.into())
-        .from_env_lossy();
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+/// Logs go to standard error.
+fn log_to_stderr(filter: EnvFilter) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(colour)
+        .with_ansi(colour::is_on(&io::stderr()))
         .init();
 }

@@ -12,6 +12,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::exit::Stop;
+use crate::settings::colour::{self, Part};
 
 /// Version of the JSON that this program writes; fields are added to a version, never changed.
 const SCHEMA: u32 = 1;
@@ -191,7 +192,13 @@ pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<Strin
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.trim_fmt()
+    let text = table.trim_fmt();
+    let (head, rows) = text.split_once('\n').unwrap_or((&text, ""));
+    let head = colour::paint(Part::Head, head, &io::stdout());
+    if rows.is_empty() {
+        return head;
+    }
+    format!("{head}\n{rows}")
 }
 
 /// A table of names and values without a head.

@@ -4,11 +4,12 @@
 //! it.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use anyhow::Result;
 use chain_store::{AnyStore, EngineName, StoreUrl, read_marker};
 use storage_api::blocks::KvBlocks;
-use storage_api::{ErrorKind, KvStore, OpenOptions};
+use storage_api::{ErrorKind, IfMissing, KvStore, OpenOptions};
 
 use crate::exit::Stop;
 
@@ -50,8 +51,41 @@ pub(crate) fn check_marked(url: &StoreUrl) -> Result<()> {
 pub(crate) fn open_to_read(url: &StoreUrl) -> Result<AnyStore> {
     check_persistent(url)?;
     check_marked(url)?;
-    let store = AnyStore::open_existing(&url.to_string(), &OpenOptions::read_only())?;
-    Ok(store)
+    open(url, &with_budget(OpenOptions::read_only()))
+}
+
+/// Opens an existing store to write, as it is.
+pub(crate) fn open_to_write(url: &StoreUrl) -> Result<AnyStore> {
+    check_persistent(url)?;
+    check_marked(url)?;
+    let mut options = with_budget(OpenOptions::new());
+    options.if_missing = IfMissing::Fail;
+    open(url, &options)
+}
+
+fn open(url: &StoreUrl, options: &OpenOptions) -> Result<AnyStore> {
+    let memory_budget_bytes = options.memory_budget_bytes;
+    tracing::debug!(store = %url, memory_budget_bytes, access = ?options.access, "opening");
+    Ok(AnyStore::open_existing(&url.to_string(), options)?)
+}
+
+/// What `--memory-budget-bytes` says.
+static MEMORY_BUDGET_BYTES: OnceLock<u64> = OnceLock::new();
+
+/// Takes the budget over, before any store is opened.
+pub(crate) fn set_memory_budget_bytes(bytes: u64) {
+    let _first_counts = MEMORY_BUDGET_BYTES.set(bytes);
+}
+
+/// The memory that a store is given; `None` leaves it to the engine.
+pub(crate) fn memory_budget_bytes() -> Option<u64> {
+    MEMORY_BUDGET_BYTES.get().copied()
+}
+
+/// The same options with that budget.
+pub(crate) fn with_budget(mut options: OpenOptions) -> OpenOptions {
+    options.memory_budget_bytes = memory_budget_bytes();
+    options
 }
 
 /// Version of how tables are laid out in this store, from its marker.

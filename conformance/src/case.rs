@@ -1,9 +1,9 @@
 //! What a case is, how it ends, and the macros that state what must hold.
 //!
 //! Invariants: a case ends in one of four ways: it held; it failed with what was expected and what
-//! was found; the store declares that it cannot and refused; or it does not apply to this store. The
-//! last two are printed and counted, never silent. Nothing here is generic over stores, so that it compiles
-//! once.
+//! was found; the store declares that it cannot and refused; or it does not apply to this store.
+//! The last two are printed and counted, never silent. Nothing here is generic over stores, so that
+//! it compiles once.
 
 use std::fmt;
 use std::panic::Location;

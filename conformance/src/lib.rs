@@ -21,6 +21,7 @@ mod chain;
 #[cfg(unix)]
 pub mod crash;
 pub mod damage;
+pub mod differential;
 mod harness;
 mod lab;
 mod list;

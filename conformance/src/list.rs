@@ -459,10 +459,11 @@ macro_rules! for_each_case {
                     "A load refuses the keys that a put refuses and goes on.", traps 1 2,
                     needs "bulk";
                 a_load_waits_for_its_own_writer:
-                    "A load that ends inside the thread's own transaction would deadlock and says so.",
+                    "A load that ends inside the thread's own transaction says it would deadlock.",
                     traps 9, needs "bulk";
                 a_load_is_durable: "A finished load is there after reopening.", needs "bulk";
-                a_reader_takes_no_load: "A store that was opened to read takes no load.", needs "bulk";
+                a_reader_takes_no_load:
+                    "A store that was opened to read takes no load.", needs "bulk";
             }
             envelope {
                 every_size_goes_round: "Values of every size keep their bytes under a checksum.";

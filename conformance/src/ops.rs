@@ -79,6 +79,11 @@ impl Dice {
         Self(ChaCha8Rng::seed_from_u64(seed_of_run() ^ salt))
     }
 
+    /// The choices of this seed alone.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
     /// A number below `end`, which is not 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0.random_range(0..end)

@@ -13,6 +13,7 @@ mod cache;
 mod host;
 mod libclang;
 mod msrv;
+mod proof;
 mod rocksdb;
 mod soak;
 mod steps;
@@ -26,6 +27,7 @@ usage: cargo xtask <task>
   test [--require-all] [--quiet]   provide what is missing and run all tests
   tidy                             check the rules of the house, formatting and clippy
   soak --minutes N                 run the long variants with new seeds
+  proof [--out FILE]               run what counts crashes, faults and damage, and write the page
   rocksdb                          build RocksDB into the cache, once
   env                              print the variables that make cargo use it, for `eval`";
 
@@ -47,6 +49,7 @@ fn dispatch(arguments: &[&str]) -> Result<bool> {
         ["test", rest @ ..] => test::run(test::options(rest)?),
         ["tidy"] => test::run_tidy(),
         ["soak", rest @ ..] => soak::run(soak::minutes(rest)?).map(|()| true),
+        ["proof", rest @ ..] => proof::run(&proof::out(rest)?).map(|()| true),
         ["rocksdb"] => {
             for (name, value) in rocksdb::provide()? {
                 println!("{name}={value}");

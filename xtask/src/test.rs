@@ -175,6 +175,26 @@ impl Suite {
         host::run(cargo.args(self.selection()))
     }
 
+    /// The tests of a package with these words in their names, leaving figures in this directory.
+    pub(crate) fn run_proof(
+        &self,
+        package: &str,
+        filters: &[&str],
+        figures: &std::path::Path,
+    ) -> Result<()> {
+        let mut cargo = self.cargo("test");
+        cargo.env("CHAINSTORE_PROOF_OUT", figures);
+        cargo.args(["--package", package, "--test", "it"]);
+        if FACADES.contains(&package) {
+            let engines: Vec<&str> = ENGINES
+                .into_iter()
+                .filter(|engine| self.has_rocks || *engine != ROCKS)
+                .collect();
+            cargo.args(["--features", &engines.join(",")]);
+        }
+        host::run(cargo.arg("--").args(filters))
+    }
+
     fn set(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));
     }

@@ -1,16 +1,16 @@
-//! The bulk lane: rows of one table in any order, sorted in bounded memory and given to the engine's
-//! own loader in one commit.
+//! The bulk lane: rows of one table in any order, sorted in bounded memory and given to the
+//! engine's own loader in one commit.
 //!
 //! Rows that come in ascending order go straight to the loader. Others are gathered in a [`Chunk`];
-//! a full chunk is sorted by a thread of the load ([`Sorter`]) and kept; chunks that fill the memory are merged and spilled as a run; at
-//! the end runs and chunks are merged into the loader.
+//! a full chunk is sorted by a thread of the load ([`Sorter`]) and kept; chunks that fill the
+//! memory are merged and spilled as a run; at the end runs and chunks are merged into the loader.
 //! Rows that come behind an ascending beginning are a second group, which wins over the first.
 //!
-//! Invariants: nothing is visible before the commit; the loader gets keys strictly ascending within a
-//! group; every row passes the rules of its table before it is gathered; spilled runs lie in a folder
-//! of the load inside the store's directory, which goes with the load, and which the next opening
-//! removes after a crash. Cost beside the loader: one copy and a share of a sort for each row that
-//! does not come in order.
+//! Invariants: nothing is visible before the commit; the loader gets keys strictly ascending within
+//! a group; every row passes the rules of its table before it is gathered; spilled runs lie in a
+//! folder of the load inside the store's directory, which goes with the load, and which the next
+//! opening removes after a crash. Cost beside the loader: one copy and a share of a sort for each
+//! row that does not come in order.
 
 mod chunk;
 mod run;
@@ -316,11 +316,11 @@ impl<'s, E: RawEngine> Load<'s, E> {
     fn drain(&mut self) -> Result<()> {
         self.keep_sorted();
         self.finish_sorting();
-        if self.feeding.is_some() && (!self.sorted.is_empty() || !self.runs.is_empty()) {
-            if let Some(feeding) = &mut self.feeding {
-                let begun = boundary::call::<E, _>(|| feeding.loader.next_group());
-                begun.inspect_err(|error| self.poison(error))?;
-            }
+        if (!self.sorted.is_empty() || !self.runs.is_empty())
+            && let Some(feeding) = &mut self.feeding
+        {
+            let begun = boundary::call::<E, _>(|| feeding.loader.next_group());
+            begun.inspect_err(|error| self.poison(error))?;
         }
         self.feed()?;
         let sorted = std::mem::take(&mut self.sorted);

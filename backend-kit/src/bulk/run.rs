@@ -1,10 +1,10 @@
 //! A run: sorted rows in a temporary file, and the merge of several.
 //!
 //! Invariants: a run is read once, from the beginning to the end, by the load that wrote it; its
-//! number of rows and a checksum over all its bytes are kept in memory and compared at its end, which
-//! comes before the load's commit, so that a damaged run fails the load; of equal keys the run that
-//! was written last wins. A row in the file is the length of its key and of its value, four bytes
-//! little-endian each, and their bytes; the file outlives its process as trash only.
+//! number of rows and a checksum over all its bytes are kept in memory and compared at its end,
+//! which comes before the load's commit, so that a damaged run fails the load; of equal keys the
+//! run that was written last wins. A row in the file is the length of its key and of its value,
+//! four bytes little-endian each, and their bytes; the file outlives its process as trash only.
 
 use std::cmp::Ordering;
 use std::fs::{self, File};
@@ -126,6 +126,9 @@ impl Tiers {
         is_full.then_some((from, tier))
     }
 }
+
+/// What takes the rows of a merge, a key and a value each.
+pub(super) type RowSink<'s> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 's;
 
 /// One source of a merge: a run being read, or what is still in memory.
 enum Source<'c> {
@@ -298,10 +301,7 @@ impl<'c> Merge<'c> {
     }
 
     /// Hands every row to `take`, each key once.
-    pub(super) fn for_each(
-        mut self,
-        take: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn for_each(mut self, take: &mut RowSink<'_>) -> Result<()> {
         let mut last: Vec<u8> = Vec::new();
         let mut is_first = true;
         while let Some(&(_, top)) = self.heap.first() {

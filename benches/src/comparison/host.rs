@@ -1,10 +1,10 @@
 //! The host: runs every store's life in processes of their own, round by round, and gathers the
 //! figures.
 //!
-//! Invariants: the order of stores is shuffled in each round by a seeded generator; one process runs
-//! at a time; a process that fails is noted with its last words and the run goes on, so that one
-//! store's failure hides no other's figures; directories are removed after each life. A process that
-//! takes longer than the deadline is ended by its id and noted as a failure.
+//! Invariants: the order of stores is shuffled in each round by a seeded generator; one process
+//! runs at a time; a process that fails is noted with its last words and the run goes on, so that
+//! one store's failure hides no other's figures; directories are removed after each life. A process
+//! that takes longer than the deadline is ended by its id and noted as a failure.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

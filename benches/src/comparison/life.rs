@@ -1,8 +1,9 @@
 //! The life of a store under comparison: load, reopen, reads, commits, updates, compaction.
 //!
-//! Invariants: the works run in one order, whichever of them are asked for, because later ones stand
-//! on earlier ones; what is not asked for and nothing stands on is left out; every count is compared
-//! with the script's, and a wrong one is an error; reads come after reopening and one warming pass.
+//! Invariants: the works run in one order, whichever of them are asked for, because later ones
+//! stand on earlier ones; what is not asked for and nothing stands on is left out; every count is
+//! compared with the script's, and a wrong one is an error; reads come after reopening and one
+//! warming pass.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,5 +1,5 @@
-//! What the host and a store's process say to each other: an [`Order`] as JSON on standard input, an
-//! [`Outcome`] as JSON on standard output, anything else on standard error.
+//! What the host and a store's process say to each other: an [`Order`] as JSON on standard input,
+//! an [`Outcome`] as JSON on standard output, anything else on standard error.
 //!
 //! Invariant: a process does one life and ends; an error is its exit code and a line on standard
 //! error.

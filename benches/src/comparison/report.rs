@@ -2,8 +2,8 @@
 //!
 //! Invariants: every store that entered and every work that any of them offers is in both; bold is
 //! what ranks best or cannot be told apart from it; what a store does not offer is a dash and what
-//! failed is named; what each durability means stands beside the figures; the price of our interface
-//! is a table of its own, made of ratios within each round.
+//! failed is named; what each durability means stands beside the figures; the price of our
+//! interface is a table of its own, made of ratios within each round.
 
 use std::fmt;
 

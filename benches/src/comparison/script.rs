@@ -1,8 +1,8 @@
 //! The work of one round: rows, reads and changes, made from a seed before any clock runs.
 //!
 //! Invariants: one seed and one [`Amounts`] give one [`Script`], in every process; values do not
-//! compress; a change of a block is an overwrite (half), an insert (four of ten) or a delete (one of
-//! ten); a delete finds its row; no key is deleted and used again.
+//! compress; a change of a block is an overwrite (half), an insert (four of ten) or a delete (one
+//! of ten); a delete finds its row; no key is deleted and used again.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -199,8 +199,8 @@ impl Script {
         }
     }
 
-    /// The rows of the load by ascending key, for stores whose loader wants them so. Sorting is part
-    /// of the load's time.
+    /// The rows of the load by ascending key, for stores whose loader wants them so. Sorting is
+    /// part of the load's time.
     #[must_use]
     pub fn sorted_rows(&self) -> Vec<(&Key, &[u8])> {
         let mut rows: Vec<_> = self.rows().collect();

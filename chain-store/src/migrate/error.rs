@@ -22,7 +22,11 @@ pub enum MigrateError {
     #[error("{0} does not name an engine and a directory; write ENGINE:PATH, such as lmdb:./new")]
     NoTarget(StoreUrl),
     /// One of the two directories is or lies inside the other.
-    #[error("{} and {} are the same directory, or one lies inside the other", from.display(), to.display())]
+    #[error(
+        "{} and {} are the same directory, or one lies inside the other",
+        from.display(),
+        to.display()
+    )]
     SamePlace {
         /// The source.
         from: PathBuf,

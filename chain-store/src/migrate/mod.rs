@@ -2,14 +2,14 @@
 //!
 //! One view of the source is read table by table and loaded into the target in chunks of ascending
 //! keys, each one commit by the bulk lane. Tables keep their numbers, settings and hints, the store
-//! keeps its chain, commits go on from the source's number. At the end both sides are read again and
-//! their content digests compared; only then is the target a store.
+//! keeps its chain, commits go on from the source's number. At the end both sides are read again
+//! and their content digests compared; only then is the target a store.
 //!
-//! Invariants: the source is opened read-only and not changed; a target that is not empty is refused
-//! and not touched, unless it is an unfinished copy of the same state of the same source, which is
-//! gone on with behind the last row of each table; until the digests agree the target says that it is
-//! unfinished and no ordinary opening takes it for a store; an interruption leaves whole chunks.
-//! Cost: memory for the loader's buffers; the source is read twice, the target once.
+//! Invariants: the source is opened read-only and not changed; a target that is not empty is
+//! refused and not touched, unless it is an unfinished copy of the same state of the same source,
+//! which is gone on with behind the last row of each table; until the digests agree the target says
+//! that it is unfinished and no ordinary opening takes it for a store; an interruption leaves whole
+//! chunks. Cost: memory for the loader's buffers; the source is read twice, the target once.
 
 mod error;
 
@@ -92,7 +92,8 @@ pub struct Migration {
     pub memory_budget_bytes: Option<u64>,
     /// What only one engine knows.
     pub engines: EngineOptions,
-    /// Bytes of rows after which a chunk is committed, 1 MiB at least: what an interruption repeats.
+    /// Bytes of rows after which a chunk is committed, 1 MiB at least: what an interruption
+    /// repeats.
     pub chunk_bytes: u64,
 }
 
@@ -113,8 +114,8 @@ impl Migration {
     /// chunks.
     ///
     /// # Errors
-    /// [`MigrateError`]; after `Interrupted` and after failures of the system the same migration can
-    /// be run again.
+    /// [`MigrateError`]; after `Interrupted` and after failures of the system the same migration
+    /// can be run again.
     pub fn run(
         &self,
         go_on: &mut dyn FnMut(&Progress) -> ControlFlow<()>,

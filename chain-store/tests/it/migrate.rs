@@ -113,7 +113,10 @@ fn every_engine_moves_to_every_engine() {
             let mut batch = WriteBatch::new();
             batch.put(id, b"k", b"v").unwrap();
             let commit = store.apply(&batch, Durability::Durable).unwrap();
-            assert_eq!(commit.seq.map(|seq| seq.get()), Some(expected.commit + 1));
+            assert_eq!(
+                commit.seq.map(storage_api::CommitSeq::get),
+                Some(expected.commit + 1)
+            );
         }
         assert_eq!(kept(&source), expected, "the source of {from} is as before");
     }

@@ -19,7 +19,7 @@ use chain_store::{
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use storage_api::blocks::Height;
-use storage_api::{ChecksumSetting, Durability, KvStore};
+use storage_api::{ChecksumSetting, Durability, KvStore, OpenOptions};
 
 use super::stat::Stat;
 use crate::args::StoreArg;
@@ -129,6 +129,7 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
     store::check_marked(url)?;
     let opener = Opener {
         schema: BitcoinImport::<AnyStore>::schema(checksum(args, url)?)?,
+        options: store::with_budget(OpenOptions::new()),
         ..Opener::default()
     };
     // An interrupt waits for the store to be made, too.

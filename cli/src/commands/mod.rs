@@ -3,25 +3,26 @@
 //! Invariant: a command returns how it ended or an error; it never ends the process itself and
 //! prints no error.
 
+pub(crate) mod about;
 pub(crate) mod blocks;
 pub(crate) mod compare;
 pub(crate) mod demo;
-pub(crate) mod get;
 pub(crate) mod import;
-pub(crate) mod list;
 pub(crate) mod prove;
+pub(crate) mod rows;
 pub(crate) mod stat;
+pub(crate) mod upkeep;
 pub(crate) mod verify;
-pub(crate) mod version;
 
 use anyhow::Result;
 
 use crate::args::{Arguments, Command};
 use crate::exit::{Exit, Stop};
 use crate::output::{Format, Output};
+use crate::settings::Effective;
 
 /// Runs the command that was asked for.
-pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) fn run(arguments: &Arguments, settings: &[Effective]) -> Result<Exit> {
     let mut out = Output::new(arguments.output);
     pages_are_of_reports(arguments)?;
     match &arguments.command {
@@ -35,11 +36,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Import(args) => import::run(args, &mut out),
         Command::Blocks(args) => blocks::run(args, &mut out),
-        Command::Get(args) => get::run(args, &mut out),
-        Command::List(args) => list::run(args, &mut out),
+        Command::Get(args) => rows::get::run(args, &mut out),
+        Command::List(args) => rows::list::run(args, &mut out),
+        Command::Put(args) => rows::put::run(args, &mut out),
+        Command::Delete(args) => rows::delete::run(args, &mut out),
         Command::Stat(args) => stat::run(args, &mut out),
         Command::Verify(args) => verify::run(args, arguments.metrics_addr, &mut out),
-        Command::Version(args) => version::run(args, &mut out),
+        Command::Compact(args) => upkeep::compact::run(args, &mut out),
+        Command::Copy(args) => upkeep::copy::run(args, &mut out),
+        Command::Config(args) => about::config::run(args, settings, &mut out),
+        Command::Completions(args) => about::completions::run(args, &mut out),
+        Command::Man(args) => about::man::run(args, &mut out),
+        Command::Version(args) => about::version::run(args, &mut out),
     }
 }
 

@@ -23,8 +23,8 @@ impl Matrix {
     #[must_use]
     pub fn to_html(&self) -> String {
         let mut text = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{TITLE}</title>\n\
-             <style>{STYLE}</style>\n<h1>{TITLE}</h1>\n<ul>\n"
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <title>{TITLE}</title>\n<style>{STYLE}</style>\n<h1>{TITLE}</h1>\n<ul>\n"
         );
         for (name, value) in &self.setting {
             let _ = writeln!(text, "<li>{}: {}", escaped(name), escaped(value));

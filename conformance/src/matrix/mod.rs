@@ -7,8 +7,8 @@
 //!
 //! Invariants: a requirement has the id `group::case`, which never changes its meaning; every
 //! requirement is a row and every store a column, also one that was not run, which says why; what a
-//! store declares unsupported never counts as passed; every cell that is not a pass gives its reason
-//! in full. Model: the conformance reports of Kubernetes and of the web platform.
+//! store declares unsupported never counts as passed; every cell that is not a pass gives its
+//! reason in full. Model: the conformance reports of Kubernetes and of the web platform.
 
 mod capability;
 mod html;

@@ -130,9 +130,12 @@ fn declared(matrix: &Matrix) -> Section {
         .extend(matrix.columns.iter().map(|column| column.store.clone()));
     for (name, words) in capability::ROWS {
         let mut row = vec![Field::Name((*name).to_owned())];
-        row.extend(matrix.columns.iter().map(|column| {
-            Field::Words(column.capabilities().map_or("-".to_owned(), |c| words(c)))
-        }));
+        row.extend(
+            matrix
+                .columns
+                .iter()
+                .map(|column| Field::Words(column.capabilities().map_or("-".to_owned(), words))),
+        );
         section.rows.push(row);
     }
     section

@@ -53,7 +53,8 @@ impl Harness for MutantHarness {
     }
 }
 
-fn labs_of(mutation: Mutation, medium: Medium) -> LabMaker {
+/// What makes places for a mutant.
+pub(crate) fn labs_of(mutation: Mutation, medium: Medium) -> LabMaker {
     Arc::new(move || {
         Lab::new(MutantHarness {
             mutation,

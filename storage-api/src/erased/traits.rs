@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::capability::Capabilities;
 use crate::commit::{Commit, CommitSeq, Durability};
 use crate::contract::{
-    Backup, Bulk, Compact, Count, Cursor, KvStore, ReadTxn, Reader, Savepoint, StoreStats, TableStats,
-    Verify, WriteBatch, WriteTxn, Writer,
+    Backup, Bulk, Compact, Count, Cursor, KvStore, ReadTxn, Reader, Savepoint, StoreStats,
+    TableStats, Verify, WriteBatch, WriteTxn, Writer,
 };
 use crate::error::Result;
 use crate::range::KeyRange;

@@ -53,7 +53,9 @@ impl Contestant for Parity {
     fn bulk_load(&self, script: &Script) -> Result<()> {
         let rows: Vec<_> = script.rows().collect();
         for rows in rows.chunks(BATCH_ROWS) {
-            let rows = rows.iter().map(|(key, value)| (0, key, Some(value.to_vec())));
+            let rows = rows
+                .iter()
+                .map(|(key, value)| (0, key, Some(value.to_vec())));
             self.with(|db| Ok(db.commit(rows)?))?;
         }
         self.settle()

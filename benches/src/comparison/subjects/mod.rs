@@ -1,9 +1,9 @@
 //! The stores of this workspace: ours through the facade, and the best raw use of their engines.
 //!
 //! Invariants: a raw store has the same durability, the same table options and the same memory as
-//! ours, and does each piece of work as a programmer who knows the engine would: handles kept, values
-//! lent, rows sorted before a loader. What is raw checks no key, keeps no catalogue, no commit number
-//! and no lock of ours.
+//! ours, and does each piece of work as a programmer who knows the engine would: handles kept,
+//! values lent, rows sorted before a loader. What is raw checks no key, keeps no catalogue, no
+//! commit number and no lock of ours.
 
 #[cfg(feature = "lmdb")]
 mod lmdb;
@@ -17,7 +17,7 @@ mod rocks;
 #[cfg(feature = "rocks")]
 pub(crate) use rocks::options as rocks_options;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::contestant::Maker;
 use super::host::Entrant;
@@ -51,7 +51,7 @@ pub fn makers() -> Vec<(&'static str, Maker)> {
 
 /// The stores of these engines and their raw forms, served by this program with these arguments.
 #[must_use]
-pub fn entrants(engines: &[&str], program: &PathBuf, arguments: &[String]) -> Vec<Entrant> {
+pub fn entrants(engines: &[&str], program: &Path, arguments: &[String]) -> Vec<Entrant> {
     let mut entrants = Vec::new();
     for (name, raw, _) in STORES {
         if !engines.contains(name) {
@@ -61,7 +61,7 @@ pub fn entrants(engines: &[&str], program: &PathBuf, arguments: &[String]) -> Ve
             entrants.push(Entrant {
                 name: name.to_owned(),
                 raw: raw.map(str::to_owned),
-                program: program.clone(),
+                program: program.to_owned(),
                 arguments: arguments.to_vec(),
             });
         };

@@ -1,5 +1,5 @@
-//! RocksDB used raw: one column family with the options of our tables, pinned gets, one iterator for
-//! each piece of work, ingested table files.
+//! RocksDB used raw: one column family with the options of our tables, pinned gets, one iterator
+//! for each piece of work, ingested table files.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};

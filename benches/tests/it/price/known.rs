@@ -26,6 +26,9 @@ const REDB: &str = "\
 const REDB_ROW: &str = "\
     redb panics on damaged pages: every step is guarded, and a row, two large guards of \
     pages, is moved into the cursor";
+const FILTER: &str = "\
+    as a hit through the enum; how many misses pass RocksDB's filters is a matter of chance, and \
+    so is which side of the budget this is";
 const VIEW: &str = "\
     a view enters and leaves the register of views under its lock, reads the clock, and \
     owns a share of the store";
@@ -166,6 +169,7 @@ pub(super) const KNOWN: &[Known] = &[
     known("lmdb", Op::Txn10000Reads0, Any, (150.0, 0.0), TXN),
     known("lmdb", Op::Txn10000Reads10, Static, (132.0, 1.0), TXN),
     known("lmdb", Op::Txn10000Reads10, Any, (150.0, 0.0), TXN),
+    moving(known("rocks", Op::GetMiss, Any, (160.0, 0.0), FILTER)),
     known("rocks", Op::Range10, Static, (1688.0, 0.0), RANGE),
     known("rocks", Op::Range10, Any, (1968.0, 0.0), RANGE),
     known("rocks", Op::Range1000, Static, (119802.0, 0.0), RANGE),

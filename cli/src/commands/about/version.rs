@@ -12,6 +12,10 @@ use crate::output::{Column, Output, facts, table};
 
 /// Print versions: the program, its engines, the formats it reads.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chainstore version
+  chainstore version --output json")]
 pub(crate) struct VersionArgs {}
 
 #[derive(Serialize)]

@@ -42,7 +42,8 @@ pub(crate) struct ChecksumArgs {
     #[command(flatten)]
     range: RangeArgs,
 
-    /// The digests of the parts of the table or of `--prefix`: of each prefix that is one byte longer.
+    /// The digests of the parts of the table or of `--prefix`: of each prefix that is one byte
+    /// longer.
     #[arg(long, requires = "table", conflicts_with_all = ["start", "end"])]
     split: bool,
 }

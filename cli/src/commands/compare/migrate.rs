@@ -26,8 +26,9 @@ Examples:
   chainstore migrate --from ./node --to lmdb:./node-lmdb
   chainstore migrate --from redb:./node --to rocks:/mnt/fast/node
 
-The target must not exist, be empty, or hold the same migration unfinished, which then goes on. Tables
-keep their numbers and settings. The source stays as it is: remove it when the new store is in use.")]
+The target must not exist, be empty, or hold the same migration unfinished, which then goes on.
+Tables keep their numbers and settings. The source stays as it is: remove it when the new store is in
+use.")]
 pub(crate) struct MigrateArgs {
     /// The store to be moved: ENGINE:PATH, or the PATH of an existing one.
     #[arg(long, value_name = "URL")]

@@ -72,7 +72,8 @@ pub(crate) struct BenchArgs {
     rows: usize,
 
     /// Rounds, each with every store once.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
 
     /// Where stores are made, to measure its disk; the system's place for temporary files
@@ -80,8 +81,8 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 
-    /// Where the built programs of other people's stores lie, `peers-plain` and `peers-kvdb`; where
-    /// building them as `benches/peers/README.md` says puts them, otherwise.
+    /// Where the built programs of other people's stores lie, `peers-plain` and `peers-kvdb`;
+    /// where building them as `benches/peers/README.md` says puts them, otherwise.
     #[arg(long, value_name = "DIR")]
     peers: Option<PathBuf>,
 

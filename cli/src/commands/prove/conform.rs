@@ -1,9 +1,9 @@
-//! `chainstore conform`: the conformance suite on this machine and disk, as a matrix of requirements
-//! and engines.
+//! `chainstore conform`: the conformance suite on this machine and disk, as a matrix of
+//! requirements and engines.
 //!
-//! Invariants: every requirement of every engine is a cell, also of engines that this build does not
-//! have; a failed requirement or a broken store that the suite did not catch ends with exit code 1,
-//! after the whole matrix is written.
+//! Invariants: every requirement of every engine is a cell, also of engines that this build does
+//! not have; a failed requirement or a broken store that the suite did not catch ends with exit
+//! code 1, after the whole matrix is written.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! A place for a store of one engine, as the conformance suite asks for it: below the directory that
-//! the user chose, so that the suite proves the disk and the file system too.
+//! A place for a store of one engine, as the conformance suite asks for it: below the directory
+//! that the user chose, so that the suite proves the disk and the file system too.
 
 use std::path::{Path, PathBuf};
 

@@ -49,6 +49,7 @@ pub(crate) fn run(args: &DeleteArgs, out: &mut Output) -> Result<Exit> {
                 value: None,
             };
             let limits = write::look(target, |store, limits| {
+                limits.check(&row)?;
                 if store.begin_read()?.contains(limits.table, &row.key)? {
                     return Ok(());
                 }

@@ -23,7 +23,7 @@ use crate::output::Output;
 Examples:
   chainstore put --store ./node --table balances --key 0x616c696365 --value 0x64 --write
   chainstore put --store ./node --table code --key 0x01 --value-file contract.bin --write
-  head -c 32 /dev/urandom | chainstore put --store ./node --table keys --key 01 --value-file - --write
+  gzip -c state | chainstore put --store ./node --table code --key 02 --value-file - --write
   chainstore list --store ./old --table balances --output jsonl |
     chainstore put --store ./node --table balances --from-jsonl - --write
 

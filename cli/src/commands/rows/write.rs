@@ -82,7 +82,7 @@ impl Limits {
     }
 
     /// Refuses a row that the table cannot hold.
-    fn check(&self, row: &Row) -> Result<(), Error> {
+    pub(super) fn check(&self, row: &Row) -> Result<(), Error> {
         let (key, value) = (row.key.len(), row.value.as_ref().map_or(0, Vec::len));
         let kind = if key == 0 {
             ErrorKind::EmptyKey
@@ -193,12 +193,7 @@ pub(super) fn look(
 }
 
 /// Changes one row.
-pub(super) fn one(
-    target: &Target,
-    change: Change,
-    limits: &Limits,
-    row: &Row,
-) -> Result<Written> {
+pub(super) fn one(target: &Target, change: Change, limits: &Limits, row: &Row) -> Result<Written> {
     let mut written = Written::new(target, change);
     let mut batch = WriteBatch::new();
     limits.add(change, row, &mut batch)?;

@@ -1,7 +1,8 @@
 //! `chainstore compact`: the same content in less space.
 //!
-//! Invariants: nothing is done without `--write`; an engine that cannot is exit code 5. An interrupt
-//! waits for the end: what an engine leaves when it is stopped here is what a crash leaves.
+//! Invariants: nothing is done without `--write`; an engine that cannot is exit code 5. An
+//! interrupt waits for the end: what an engine leaves when it is stopped here is what a crash
+//! leaves.
 
 use std::sync::Arc;
 

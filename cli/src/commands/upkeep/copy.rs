@@ -102,7 +102,9 @@ fn check_apart(store: Option<&Path>, to: &Path) -> Result<()> {
         return Ok(());
     };
     let to = std::path::absolute(to)?;
-    let there = to.ancestors().find_map(|place| fs::canonicalize(place).ok());
+    let there = to
+        .ancestors()
+        .find_map(|place| fs::canonicalize(place).ok());
     if there.is_some_and(|there| there.starts_with(&store)) {
         let what = format!("{} is inside the store; name another place", to.display());
         return Err(Stop::Usage(what).into());
@@ -115,8 +117,7 @@ fn watched(opened: &AnyStore, backup: &dyn Backup, to: &Path) -> Result<BackupRe
     let total = opened.stats()?.disk_bytes;
     let (done, wait) = mpsc::channel::<()>();
     let to_watch = to.to_owned();
-    // Not joined: it ends when the sender drops, and has nothing to hand over.
-    let _watcher = thread::spawn(move || {
+    let watcher = thread::spawn(move || {
         let mut progress = Progress::begin("copy", Unit::Bytes, Some(total));
         while let Err(mpsc::RecvTimeoutError::Timeout) = wait.recv_timeout(LOOK_INTERVAL) {
             // A file that comes or goes meanwhile is counted at the next look.
@@ -125,6 +126,8 @@ fn watched(opened: &AnyStore, backup: &dyn Backup, to: &Path) -> Result<BackupRe
     });
     let report = backup.backup(to);
     drop(done);
+    // It hands nothing over; its bar is gone when it ended.
+    let _nothing = watcher.join();
     Ok(report?)
 }
 
