@@ -56,9 +56,10 @@ pub(crate) struct Arguments {
     )]
     pub(crate) log_level: Option<LogLevel>,
 
-    /// Memory for the caches and buffers of a store that is opened, in bytes; what its engine finds
-    /// best otherwise (or `CHAINSTORE_MEMORY_BUDGET_BYTES`).
-    #[arg(long, global = true, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Memory for the caches and buffers of a store, the limit of one in memory, in bytes; what its
+    /// engine finds best otherwise (or `CHAINSTORE_MEMORY_BUDGET_BYTES`).
+    #[arg(long, global = true, value_name = "BYTES")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) memory_budget_bytes: Option<u64>,
 
     /// Serve the metrics of this process over HTTP while it runs; a bare PORT for this machine

@@ -55,8 +55,8 @@ impl Exit {
             ),
             Self::Usage => (
                 2,
-                "the command line or the configuration is wrong, --write is missing, or --first-height \
-                 does not fit the chain",
+                "the command line or the configuration is wrong, --write is missing, or \
+                 --first-height does not fit the chain",
             ),
             Self::Locked => (3, "another process holds the store"),
             Self::WrongStore => (
@@ -113,6 +113,9 @@ pub(crate) enum Stop {
     /// A command that changes the store was given without `--write`.
     #[error("{0} changes the store, and --write is missing")]
     NotAgreed(&'static str),
+    /// Where a new store is to be, something is.
+    #[error("{0}")]
+    Taken(String),
     /// What was asked for is not in the store.
     #[error("{0}")]
     NotThere(String),
@@ -134,6 +137,7 @@ impl Stop {
     const fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::NotAgreed(_) => Exit::Usage,
+            Self::Taken(_) => Exit::WrongStore,
             Self::NotThere(_) | Self::Different(_) => Exit::Different,
             Self::Unsupported(_) => Exit::Unsupported,
             Self::Interrupted(_) => Exit::Interrupted,
@@ -318,6 +322,11 @@ fn hint(error: &storage_api::Error, doing: Doing<'_>) -> Option<String> {
         }
         ErrorKind::Corruption { .. } => {
             format!("`chainstore verify{store}` says what else is damaged")
+        }
+        ErrorKind::Full { .. } => {
+            "a store in memory takes more with --memory-budget-bytes; one on disk after `compact`, \
+             or from a program that raises its limit"
+                .to_owned()
         }
         ErrorKind::UnknownTable { .. } => {
             format!("`chainstore list{store}` names the tables")

@@ -9,6 +9,7 @@ mod child;
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod crash;
 mod damage;
+mod differential;
 mod digest;
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod faults;

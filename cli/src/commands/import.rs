@@ -267,6 +267,9 @@ fn length_of(files: &[PathBuf]) -> Result<Option<u64>> {
 
 fn check(file: &Path) -> io::Result<fs::Metadata> {
     let about = fs::metadata(file)?;
+    if about.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
     // Opening a pipe and closing it again would end its writer.
     if about.is_file() {
         File::open(file)?;

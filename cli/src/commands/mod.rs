@@ -8,6 +8,7 @@ pub(crate) mod blocks;
 pub(crate) mod compare;
 pub(crate) mod demo;
 pub(crate) mod import;
+#[cfg(any(feature = "bench", feature = "conform"))]
 pub(crate) mod prove;
 pub(crate) mod rows;
 pub(crate) mod stat;
@@ -18,7 +19,7 @@ use anyhow::Result;
 
 use crate::args::{Arguments, Command};
 use crate::exit::{Exit, Stop};
-use crate::output::{Format, Output};
+use crate::output::Output;
 use crate::settings::Effective;
 
 /// Runs the command that was asked for.
@@ -55,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &[Effective]) -> Result<Exit>
 fn pages_are_of_reports(arguments: &Arguments) -> Result<()> {
     let is_report = match &arguments.command {
         #[cfg(feature = "bench")]
-        Command::Bench(_) => arguments.output == Format::Md,
+        Command::Bench(_) => arguments.output == crate::output::Format::Md,
         #[cfg(feature = "conform")]
         Command::Conform(_) => true,
         _ => false,

@@ -13,9 +13,9 @@ use serde::Serialize;
 use storage_api::KvStore;
 
 use crate::args::StoreArg;
-use crate::exit::{Exit, Stop};
+use crate::exit::Exit;
 use crate::metrics;
-use crate::output::{Column, Format, Output, counted, facts, grouped, table};
+use crate::output::{Column, Output, counted, facts, grouped, table};
 use crate::progress::{Progress, Unit};
 use crate::store;
 
@@ -36,7 +36,7 @@ pub(crate) struct StatArgs {
 
     /// Print the metrics of this process instead, in the text format of Prometheus: what the store
     /// is now, and what this command did to find out. A running node's own numbers are in the node.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     metrics: bool,
 }
 
@@ -156,10 +156,6 @@ pub(crate) fn tables(stat: &StoreStat) -> String {
 /// Runs the command.
 pub(crate) fn run(args: &StatArgs, out: &mut Output) -> Result<Exit> {
     let url = &args.store.store;
-    if args.metrics && out.format() != Format::Table {
-        let why = "--metrics prints the text format of Prometheus; leave out --output";
-        return Err(Stop::Usage(why.to_owned()).into());
-    }
     // A store is counted only if the recorder was there before it was opened.
     let recorder = args.metrics.then(metrics::recorder).transpose()?;
     let opened = Arc::new(store::open_to_read(url)?);

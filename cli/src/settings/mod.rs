@@ -1,8 +1,8 @@
 //! Settings and where each comes from: flags, then the environment, then the file of `--config`,
 //! then defaults.
 //!
-//! Invariants: a file is used only if it is named; a key or value in it that is not understood is an
-//! error that names file, line and key, before anything runs; a setting that is understood takes
+//! Invariants: a file is used only if it is named; a key or value in it that is not understood is
+//! an error that names file, line and key, before anything runs; a setting that is understood takes
 //! effect in every command that has it, because it becomes the default of the command line's own
 //! definition; `config show` tells what came of it.
 

@@ -403,6 +403,7 @@ fn a_file_that_is_not_there_makes_no_store() {
         let store = url(engine, place.path());
         let missing = place.path().join("missing.dat");
         import(&store, &missing, &[]).refused(74, &["missing.dat", "No such file"]);
+        import(&store, place.path(), &[]).refused(74, &["cannot read", "is a directory"]);
         let text = write(
             place.path(),
             "text.dat",

@@ -8,6 +8,7 @@ mod compare;
 mod demo;
 mod import;
 mod metrics;
+mod operate;
 mod read;
 mod readme;
 mod refuse;

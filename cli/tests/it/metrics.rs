@@ -226,7 +226,7 @@ fn stat_prints_the_metrics_of_its_own_process() {
             );
         }
         let args = ["stat", "--metrics", "--output", "json", "--store", &store];
-        run(args).refused(2, &["--metrics prints the text format of Prometheus"]);
+        run(args).refused(2, &["'--metrics' cannot be used with '--output"]);
     }
 }
 

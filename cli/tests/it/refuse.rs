@@ -35,7 +35,8 @@ fn block_file(folder: &Path) -> String {
 
 /// Every command that opens a store, on this URL.
 fn commands(url: &str, file: &str) -> Vec<Vec<String>> {
-    let commands: [&[&str]; 8] = [
+    let copy = format!("{file}.copy");
+    let commands: [&[&str]; 13] = [
         &["stat"],
         &["stat", "--digest"],
         &["list"],
@@ -44,6 +45,13 @@ fn commands(url: &str, file: &str) -> Vec<Vec<String>> {
         &["blocks", "get", "--height", "1"],
         &["verify"],
         &["import", "--from", "bitcoin", file],
+        &["checksum"],
+        &["compact", "--write"],
+        &["copy", "--to", &copy],
+        &["delete", "--table", "names", "--key", "00", "--write"],
+        &[
+            "put", "--table", "names", "--key", "00", "--value", "01", "--write",
+        ],
     ];
     let to_args = |command: &&[&str]| {
         let store = ["--store", url];
@@ -59,10 +67,12 @@ fn all_refused(place: &Path, url: &str, code: i32, words: &[&str]) {
     let outside = tempfile::tempdir().unwrap();
     let file = block_file(outside.path());
     let before = snapshot(place);
+    let nothing_made = snapshot(outside.path());
     for command in commands(url, &file) {
         eprintln!("chainstore {}", command.join(" "));
         run(&command).refused(code, words);
         assert_eq!(snapshot(place), before, "{command:?} touched something");
+        assert_eq!(snapshot(outside.path()), nothing_made, "{command:?}");
     }
 }
 
@@ -361,6 +371,82 @@ fn wrong_command_lines() {
     run(["import", "--store", "mem:", "x"]).refused(2, &["--from"]);
     run(["demo", "--blocks", "0"]).refused(2, &["--blocks"]);
     assert_eq!(run::<&str>([]).code, Some(2));
+}
+
+#[test]
+fn flags_that_make_no_sense_touch_nothing() {
+    let Some(engine) = disk_engines().next() else {
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    let path = store(engine, place.path());
+    let before = snapshot(place.path());
+    let store = path.to_str().unwrap();
+    let commands: [(&[&str], &str); 17] = [
+        (&["list", "--prefix", "00"], "--table"),
+        (&["list", "--table", "names", "--start", "0"], "odd number"),
+        (&["list", "--table", "names", "--end", "x0"], "hexadecimal"),
+        (&["list", "--table", "names", "--limit", "-1"], "'-1'"),
+        (&["list", "--output", "html"], "forms of reports"),
+        (&["checksum", "--start", "00"], "--table"),
+        (
+            &["checksum", "--table", "names", "--split", "--start", "00"],
+            "cannot be used with",
+        ),
+        (&["blocks", "list", "--start", "one"], "'one'"),
+        (
+            &["blocks", "list", "--start", "1", "--hash", "00"],
+            "cannot be used",
+        ),
+        (&["blocks", "get"], "--height"),
+        (
+            &["get", "--table", "names", "00", "--raw", "--output", "json"],
+            "--raw",
+        ),
+        (&["stat", "--memory-budget-bytes", "0"], "0"),
+        (
+            &["stat", "-v", "--log-level", "info"],
+            "cannot be used with",
+        ),
+        (&["stat", "--color", "red"], "red"),
+        (&["stat", "--write"], "--write"),
+        (&["compact", "--write", "--to", "x"], "--to"),
+        (&["copy", "--to", ""], "--to"),
+    ];
+    for (command, words) in commands {
+        eprintln!("chainstore {}", command.join(" "));
+        run([command, &["--store", store]].concat()).refused(2, &[words]);
+        assert_eq!(snapshot(place.path()), before, "{command:?}");
+    }
+    // A range that is reversed or of nothing is empty, as everywhere.
+    let empty = [
+        "list", "--store", store, "--table", "names", "--start", "05", "--end", "01",
+    ];
+    assert_eq!(run(empty).ok().text(), "");
+}
+
+/// Commands that make stores of their own say where they cannot.
+#[test]
+fn places_of_work_that_cannot_be_made() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("file");
+    fs::write(&file, "").unwrap();
+    let before = snapshot(place.path());
+    let name = file.to_str().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.arg("demo").env("TMPDIR", &file);
+    run_command(command).refused(74, &["cannot make a temporary directory", name]);
+    if cfg!(feature = "conform") {
+        let conform = ["conform", "--engine", "mem", "--dir", name];
+        run(conform).refused(74, &["making", name]);
+    }
+    if cfg!(feature = "bench") {
+        let bench = ["bench", "--engines", "mem", "--dir", name];
+        run(bench).refused(74, &["making", name]);
+        let bench = ["bench", "--engines", "mem", "--out", name];
+        run(bench).refused(74, &["making", name]);
+    }
+    assert_eq!(snapshot(place.path()), before);
 }
 
 #[test]

@@ -230,3 +230,13 @@ pub(crate) fn seed() -> u64 {
     eprintln!("CHAINSTORE_SEED={seed}");
     seed
 }
+
+/// Reads on until these words came, and fails when the other end closes before.
+pub(crate) fn read_until(from: &mut impl Read, words: &str) {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&text).contains(words) {
+        assert_eq!(from.read(&mut byte).unwrap(), 1, "{words:?} did not come");
+        text.extend(byte);
+    }
+}

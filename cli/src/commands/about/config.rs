@@ -38,12 +38,13 @@ TOML and is read only if --config or CHAINSTORE_CONFIG names it. Its keys, all o
   store = \"redb:./node\"            # --store, CHAINSTORE_STORE
   output = \"json\"                  # --output, CHAINSTORE_OUTPUT: table, json, jsonl
   color = \"never\"                  # --color, NO_COLOR, CLICOLOR_FORCE: auto, always, never
-  log_level = \"info\"               # --log-level, -v, RUST_LOG: off, error, warn, info, debug, trace
+  log_level = \"info\"               # --log-level, -v, RUST_LOG: off, error, warn, info, ...
   memory_budget_bytes = 268435456  # --memory-budget-bytes, CHAINSTORE_MEMORY_BUDGET_BYTES
   metrics_addr = 9187              # --metrics-addr, CHAINSTORE_METRICS_ADDR: a port or ADDRESS:PORT
 
 A key that is none of these is an error. Relative paths count from the working directory, as on the
-command line.")]
+command line. The memory is for every command that opens a store but `verify`, `conform` and `bench`,
+which leave it to the engine.")]
 struct ShowArgs {
     /// The store, as other commands take it.
     #[arg(long, env = "CHAINSTORE_STORE", value_name = "URL")]

@@ -27,8 +27,8 @@ Examples:
   chainstore migrate --from redb:./node --to rocks:/mnt/fast/node
 
 The target must not exist, be empty, or hold the same migration unfinished, which then goes on.
-Tables keep their numbers and settings. The source stays as it is: remove it when the new store is in
-use.")]
+Tables keep their numbers and settings. The source stays as it is: remove it when the new store is
+in use.")]
 pub(crate) struct MigrateArgs {
     /// The store to be moved: ENGINE:PATH, or the PATH of an existing one.
     #[arg(long, value_name = "URL")]
@@ -60,7 +60,9 @@ struct Moved {
 pub(crate) fn run(args: &MigrateArgs, out: &mut Output) -> Result<Exit> {
     store::check_marked(&args.from)?;
     let mut migration = Migration::new(args.from.clone(), args.to.clone());
-    migration.memory_budget_bytes = args.memory.map(|mib| mib << 20);
+    migration.memory_budget_bytes = (args.memory)
+        .map(|mib| mib << 20)
+        .or_else(store::memory_budget_bytes);
     let writing = interrupt::finish_commits();
     let mut shown = Shown::default();
     let migrated = migration.run(&mut |progress| shown.set(progress));

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use chain_store::storage_api::{
-    ChecksumSetting, Cursor, Durability, KeyRange, KvStore, Reader, Schema, TableDef, TableId,
-    WriteTxn, Writer,
+    ChecksumSetting, Cursor, Durability, KeyRange, KvStore, OpenOptions, Reader, Schema, TableDef,
+    TableId, WriteTxn, Writer,
 };
 use chain_store::{AnyStore, AnyWriteTxn, Opener, StoreUrl};
 use storage_api::blocks::{BlockRef, BlockStore, BlockTotals, KvBlocks, NewBlock, TxPlace};
@@ -19,6 +19,7 @@ use storage_api::blocks::{BlockRef, BlockStore, BlockTotals, KvBlocks, NewBlock,
 use super::chain::{self, ACCOUNTS, Block, Chain, FIRST_BALANCE};
 use crate::exit::Stop;
 use crate::metrics::{self, Watching};
+use crate::store;
 
 /// Account to balance.
 const BALANCES: TableDef = TableDef::new("demo.accounts").point_lookups();
@@ -72,6 +73,7 @@ impl Node {
         schema.merge(&Schema::new([&BALANCES])?)?;
         let opener = Opener {
             schema,
+            options: store::with_budget(OpenOptions::new()),
             ..Opener::default()
         };
         let store = Arc::new(opener.open(url)?.0);

@@ -23,7 +23,7 @@ Examples:
   chainstore list --store ./node --table balances --prefix 00 --output jsonl > rows.jsonl
   chainstore delete --store ./node --table balances --from-jsonl rows.jsonl --write
 
-Of lines only the keys count. The file of this example puts the rows back with `put --from-jsonl`.")]
+Of lines only the keys count. The file of this example puts the rows back: `put --from-jsonl`.")]
 pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) target: Target,

@@ -26,7 +26,8 @@ Examples:
   chainstore compact --store ./node --write
   chainstore compact --store lmdb:./node --write --output json
 
-The node has to be stopped. An engine may need as much free space as the store has while it works.")]
+The node has to be stopped. While it works, an engine may need as much free space as the
+store has.")]
 pub(crate) struct CompactArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,

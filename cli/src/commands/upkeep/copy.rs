@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chain_store::{AnyStore, EngineName, StoreUrl};
+use chain_store::{AnyStore, EngineName, MarkerState, StoreUrl, read_marker};
 use clap::Args;
 use serde::Serialize;
 use storage_api::{Backup, BackupReport, KvStore};
@@ -34,8 +34,8 @@ Examples:
   chainstore copy --store ./node --to /mnt/backup/node
   chainstore copy --store ./node --to ./copy --output json && chainstore verify --store ./copy
 
-The store is only read, beside other readers; a node that writes has to be stopped, or makes the copy
-itself. The engine stays: `migrate` moves a store to another one.")]
+The store is only read, beside other readers; a node that writes has to be stopped, or makes the
+copy itself. The engine stays: `migrate` moves a store to another one.")]
 pub(crate) struct CopyArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -59,6 +59,7 @@ pub(crate) fn run(args: &CopyArgs, out: &mut Output) -> Result<Exit> {
     let opened = store::open_to_read(url)?;
     let to = target(&args.to, &opened)?;
     check_apart(store::path(url), &to)?;
+    check_free(&to)?;
     let Some(backup) = opened.as_backup() else {
         let engine = opened.engine_name();
         return Err(Stop::Unsupported(format!("engine {engine} cannot copy a store")).into());
@@ -110,6 +111,17 @@ fn check_apart(store: Option<&Path>, to: &Path) -> Result<()> {
         return Err(Stop::Usage(what).into());
     }
     Ok(())
+}
+
+/// Refuses a target that is a store. What else is there is refused when the copy begins.
+fn check_free(to: &Path) -> Result<()> {
+    match read_marker(to) {
+        Ok(Some(marker)) if marker.state != MarkerState::Creating => {
+            let what = "holds a store already and was not touched; name another place";
+            Err(Stop::Taken(format!("{} {what}", to.display())).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Copies, and looks from aside how far it has come.
