@@ -323,6 +323,9 @@ fn hint(error: &storage_api::Error, doing: Doing<'_>) -> Option<String> {
         ErrorKind::Corruption { .. } => {
             format!("`chainstore verify{store}` says what else is damaged")
         }
+        ErrorKind::PermissionDenied { .. } => {
+            "run it as the user that this belongs to, or ask for the right to it".to_owned()
+        }
         ErrorKind::Full { .. } => {
             "a store in memory takes more with --memory-budget-bytes; one on disk after `compact`, \
              or from a program that raises its limit"

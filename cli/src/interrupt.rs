@@ -20,7 +20,9 @@ pub(crate) fn install() -> Result<()> {
         if IS_WRITING.load(Ordering::SeqCst) && !ASKED.swap(true, Ordering::SeqCst) {
             say("chainstore: ends after this commit; interrupt again to abort");
         } else {
-            std::process::exit(i32::from(Exit::Interrupted.code()));
+            // At once: the destructors of an engine's library do not run beside a thread that is
+            // still inside of it, which would crash.
+            signal_hook::low_level::exit(i32::from(Exit::Interrupted.code()));
         }
     })
     .context("signals cannot be handled")

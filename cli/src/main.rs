@@ -80,6 +80,9 @@ fn serve_metrics(arguments: &Arguments) -> Result<Option<Server>> {
         Command::Completions(_) | Command::Config(_) | Command::Man(_) | Command::Version(_) => {
             Ok(None)
         }
+        // The first process serves at the address that both are told by the environment.
+        #[cfg(feature = "bench")]
+        Command::Bench(args) if args.is_second() => Ok(None),
         // Its second process does the work and serves; this one only sees that the address is free.
         Command::Verify(args) if !args.is_second() => address.bind().map(|_| None),
         // Another process was faster at the address, which is no reason not to verify.

@@ -23,6 +23,7 @@ pub mod crash;
 pub mod damage;
 pub mod differential;
 mod harness;
+pub mod history;
 mod lab;
 mod list;
 pub mod matrix;

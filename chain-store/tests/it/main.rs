@@ -13,6 +13,7 @@ mod differential;
 mod digest;
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod faults;
+mod history;
 mod import;
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod limits;

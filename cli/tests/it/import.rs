@@ -206,11 +206,13 @@ pub(crate) fn feed(folder: &Path, store: &str) -> Fed {
 /// The same with more arguments.
 pub(crate) fn feed_with(folder: &Path, store: &str, more: &[&str]) -> Fed {
     let fifo = folder.join("fifo");
-    if !fifo.exists() {
-        let mut command = Command::new("mkfifo");
-        command.arg(&fifo);
-        run_command(command).ok();
+    // A new one each time: what nobody read of an earlier one must not come first.
+    if fifo.exists() {
+        fs::remove_file(&fifo).unwrap();
     }
+    let mut command = Command::new("mkfifo");
+    command.arg(&fifo);
+    run_command(command).ok();
     let args = [
         "import", "--from", "bitcoin", "--output", "json", "--store", store,
     ];

@@ -1,5 +1,6 @@
 //! Stores that must be refused: each with its exit code, a clear error, and nothing touched.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -270,7 +271,7 @@ fn a_directory_or_file_of_somebody_else() {
 }
 
 /// A command of the program that cannot pass permissions, even when the tests run as root.
-fn unprivileged(program: &Path, args: &[String]) -> Ran {
+pub(crate) fn unprivileged<A: AsRef<OsStr>>(program: &Path, args: &[A]) -> Ran {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(program);
     command.args(args);
@@ -286,7 +287,7 @@ fn is_root() -> bool {
     run_command(command).ok().text() == "0\n"
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -53,6 +53,15 @@ impl Harness for MutantHarness {
     }
 }
 
+/// A mutant in memory with these tables.
+#[cfg(test)]
+pub(crate) fn open_mutant(mutation: Mutation, tables: &[storage_api::TableDef]) -> MutantStore {
+    let disk = Arc::new(ModelDisk::new(Medium::Memory));
+    let opened = Schema::new(tables)
+        .and_then(|schema| MutantStore::open(mutation, &disk, &schema, &OpenOptions::new()));
+    opened.unwrap_or_else(|error| panic!("{error}")).0
+}
+
 /// What makes places for a mutant.
 pub(crate) fn labs_of(mutation: Mutation, medium: Medium) -> LabMaker {
     Arc::new(move || {

@@ -43,8 +43,8 @@ TOML and is read only if --config or CHAINSTORE_CONFIG names it. Its keys, all o
   metrics_addr = 9187              # --metrics-addr, CHAINSTORE_METRICS_ADDR: a port or ADDRESS:PORT
 
 A key that is none of these is an error. Relative paths count from the working directory, as on the
-command line. The memory is for every command that opens a store but `verify`, `conform` and `bench`,
-which leave it to the engine.")]
+command line. The memory is for every command that opens a store but `verify`, `conform` and
+`bench`, which leave it to the engine.")]
 struct ShowArgs {
     /// The store, as other commands take it.
     #[arg(long, env = "CHAINSTORE_STORE", value_name = "URL")]

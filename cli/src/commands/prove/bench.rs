@@ -98,6 +98,13 @@ pub(crate) struct BenchArgs {
     one_life: bool,
 }
 
+impl BenchArgs {
+    /// Whether this is a process that lives one life of a store.
+    pub(crate) const fn is_second(&self) -> bool {
+        self.one_life
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &BenchArgs, out: &mut Output) -> Result<Exit> {
     if args.one_life {

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use chain_store::EngineName;
 
 use super::{is_missing, store};
-use crate::support::{PROGRAM, Ran, disk_engines, run, run_command, spawn};
+use crate::refuse::{set_mode, unprivileged};
+use crate::support::{PROGRAM, Ran, disk_engines, run, run_command, snapshot, spawn};
 
 /// Whether this process may mount file systems of its own, which nobody else sees.
 fn cannot_mount() -> bool {
@@ -170,6 +171,84 @@ fn a_read_only_file_system() {
             assert!(said.contains("read-only file system"), "{engine}: {ran}");
         }
         assert!(disk.outside("copy/CHAINSTORE").exists());
+    }
+}
+
+/// Everything below a folder may be read by everybody and changed by its owner alone.
+fn show_everybody(folder: &Path) {
+    for (path, (content, _)) in snapshot(folder) {
+        set_mode(&path, if content.is_some() { 0o644 } else { 0o755 });
+    }
+    set_mode(folder, 0o755);
+}
+
+#[test]
+fn rights_that_are_missing() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = store(engine, place.path(), 10);
+        let closed = place.path().join("closed");
+        fs::create_dir(&closed).unwrap();
+        let program = place.path().join("chainstore");
+        fs::copy(PROGRAM, &program).unwrap();
+        let secret = place.path().join("secret");
+        fs::write(&secret, "{\"key\":\"01\",\"value\":\"02\"}\n").unwrap();
+        show_everybody(place.path());
+        set_mode(&program, 0o755);
+        // Whoever runs the tests without being root owns these, so they lose their own rights.
+        for folder in ["store", "closed"] {
+            for (path, (content, _)) in snapshot(&place.path().join(folder)) {
+                set_mode(&path, if content.is_some() { 0o444 } else { 0o555 });
+            }
+            set_mode(&place.path().join(folder), 0o555);
+        }
+        set_mode(&secret, 0);
+        let before = snapshot(&place.path().join("store"));
+        let secret = secret.to_str().unwrap();
+        let target = closed.join("copy").display().to_string();
+        let pages = closed.join("man").display().to_string();
+        let names = ["--store", &store, "--table", "names", "--write"];
+        let commands: [(Vec<&str>, &str); 8] = [
+            (
+                vec!["copy", "--store", &store, "--to", &target],
+                "closed/copy",
+            ),
+            (vec!["man", "--dir", &pages], "closed/man"),
+            (vec!["compact", "--store", &store, "--write"], "store"),
+            (
+                [&["put"], &names[..], &["--key", "01", "--value", "02"]].concat(),
+                "store",
+            ),
+            (
+                [&["delete"], &names[..], &["--key", "00000001"]].concat(),
+                "store",
+            ),
+            (
+                [&["put"], &names[..], &["--from-jsonl", secret]].concat(),
+                "secret",
+            ),
+            (
+                [
+                    &["put"],
+                    &names[..],
+                    &["--key", "01", "--value-file", secret],
+                ]
+                .concat(),
+                "secret",
+            ),
+            (vec!["version", "--config", secret], "secret"),
+        ];
+        for (args, words) in commands {
+            let ran = unprivileged(&program, &args);
+            ran.refused(74, &["ermission denied", words]);
+        }
+        // To read, the right to read is enough.
+        unprivileged(&program, &["stat", "--store", &store, "--digest"]).ok();
+        assert_eq!(snapshot(&place.path().join("store")), before, "{engine}");
+        assert_eq!(fs::read_dir(&closed).unwrap().count(), 0);
+        for folder in ["store", "closed"] {
+            show_everybody(&place.path().join(folder));
+        }
     }
 }
 

@@ -186,6 +186,55 @@ fn values_of_the_file_take_effect_in_every_command() {
 }
 
 #[test]
+fn the_address_of_metrics_is_served_once() {
+    let place = tempfile::tempdir().unwrap();
+    // Free now, and with luck still free when it is served.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let served = format!("metrics at http://127.0.0.1:{port}/");
+    let variables = [("CHAINSTORE_METRICS_ADDR", port.as_str())];
+    fs::write(
+        place.path().join("c.toml"),
+        format!("metrics_addr = {port}"),
+    )
+    .unwrap();
+    // What opens no store is not in the way of what does.
+    run_in(place.path(), &variables, &["version"]).ok();
+    run_in(place.path(), &[], &["config", "show", "--config", "c.toml"]).ok();
+    let demo = ["demo", "--engine", "mem"];
+    run_in(place.path(), &variables, &demo).refused(74, &["cannot serve metrics"]);
+    drop(listener);
+    let ran = run_in(
+        place.path(),
+        &[],
+        &[&demo[..], &["--config", "c.toml"]].concat(),
+    )
+    .ok();
+    assert!(ran.stderr.contains(&served), "{ran}");
+    // Second processes are told the same address by the environment.
+    for engine in disk_engines() {
+        let store = store(engine, &place.path().join(engine.as_str()), 3);
+        let ran = run_in(place.path(), &variables, &["verify", "--store", &store]).ok();
+        assert_eq!(ran.stderr.matches(&served).count(), 1, "{ran}");
+    }
+    if cfg!(feature = "bench") {
+        let bench = [
+            "bench",
+            "--engines",
+            "mem",
+            "--rounds",
+            "1",
+            "--rows",
+            "1000",
+            "--workloads",
+            "gets",
+        ];
+        let ran = run_in(place.path(), &variables, &bench).ok();
+        assert_eq!(ran.stderr.matches(&served).count(), 1, "{ran}");
+    }
+}
+
+#[test]
 fn the_memory_of_a_store_in_memory_is_its_limit() {
     let place = tempfile::tempdir().unwrap();
     let blocks = crate::chain::file(&crate::chain::blocks(400));
