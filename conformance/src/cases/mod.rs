@@ -13,4 +13,4 @@ mod place;
 pub(crate) use commit::{batch, concurrency, isolation, reader, savepoint, txn, view};
 pub(crate) use data::crud::{batch as crud_batch, txn as crud_txn};
 pub(crate) use data::{cursor, envelope, order, range, read};
-pub(crate) use place::{bulk, directory, durability, errors, extension, limits, open};
+pub(crate) use place::{bulk, directory, durability, errors, extension, limits, open, replay};

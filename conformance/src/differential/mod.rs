@@ -20,8 +20,10 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::case::{CaseError, CaseResult};
 use crate::harness::Harness;
 use crate::lab::Lab;
+use crate::model::ModelDiskHarness;
 use crate::report::LabMaker;
 
 use player::Playing;
@@ -173,30 +175,73 @@ pub fn run(
 
 /// Plays a script on new stores.
 fn play(players: &[Player], script: &[Step]) -> Result<Played, Difference> {
-    let mut playing: Vec<Playing> = players
+    let labs: Vec<(&str, Lab)> = players
         .iter()
-        .map(|player| Playing::begin(&player.name, &player.make))
+        .map(|player| (player.name.as_str(), (player.make)()))
         .collect();
+    play_at(&labs, script)
+}
+
+/// One episode on a store that is empty and on the model, for the case of the suite.
+pub(crate) fn agrees_with_the_model(lab: &Lab, seed: u64, ops: usize) -> CaseResult {
+    let model = Lab::new(ModelDiskHarness::default());
+    let script = script::script(seed, ops);
+    let agreed = {
+        let mut playing = [
+            Playing::begin("model", &model),
+            Playing::begin("store", lab),
+        ];
+        play_steps(&mut playing, &script)
+    };
+    let Err(difference) = agreed else {
+        return Ok(());
+    };
+    let answers: Vec<String> = difference
+        .answers
+        .iter()
+        .map(|(name, answer)| format!("{name}: {answer}"))
+        .collect();
+    let step = script.get(difference.step).map(ToString::to_string);
+    Err(CaseError::failed(format!(
+        "at step {} ({}): {}",
+        difference.step,
+        step.unwrap_or_default(),
+        answers.join(" / ")
+    )))
+}
+
+/// Plays a script at these places.
+fn play_at(labs: &[(&str, Lab)], script: &[Step]) -> Result<Played, Difference> {
+    let mut playing: Vec<Playing<'_>> = labs
+        .iter()
+        .map(|(name, lab)| Playing::begin(name, lab))
+        .collect();
+    play_steps(&mut playing, script)
+}
+
+fn play_steps(playing: &mut [Playing<'_>], script: &[Step]) -> Result<Played, Difference> {
     let mut played = Played::default();
     for (at, step) in script.iter().enumerate() {
         played.ops += step.ops();
-        compare(&mut playing, at, &mut played, |playing, answer| {
+        compare(playing, at, &mut played, |playing, answer| {
             playing.play(step, answer);
         })?;
         let is_last = at + 1 == script.len();
         if is_last || (at + 1).is_multiple_of(STEPS_BETWEEN_CONTENTS) {
             played.contents += 1;
-            compare(&mut playing, at, &mut played, Playing::contents)?;
+            compare(playing, at, &mut played, |playing, answer| {
+                playing.contents(answer);
+            })?;
         }
     }
     Ok(played)
 }
 
 fn compare(
-    playing: &mut [Playing],
+    playing: &mut [Playing<'_>],
     step: usize,
     played: &mut Played,
-    mut ask: impl FnMut(&mut Playing, &mut Vec<u8>),
+    mut ask: impl FnMut(&mut Playing<'_>, &mut Vec<u8>),
 ) -> Result<(), Difference> {
     let mut answers: Vec<Vec<u8>> = Vec::with_capacity(playing.len());
     for one in playing.iter_mut() {
@@ -217,7 +262,7 @@ fn compare(
 }
 
 /// The answers as text, cut to where they begin to differ.
-fn told(playing: &[Playing], answers: &[Vec<u8>]) -> Vec<(String, String)> {
+fn told(playing: &[Playing<'_>], answers: &[Vec<u8>]) -> Vec<(String, String)> {
     const CHARS_BEFORE: usize = 60;
     const CHARS: usize = 240;
     let shared = answers

@@ -9,15 +9,13 @@ use super::script::{End, HELD_MAX, Part, Query, Step, tables};
 use crate::lab::{Lab, Subject};
 use crate::ops::batch_of;
 use crate::probe::{ReadProbe, Txn, TxnProbe, View};
-use crate::report::LabMaker;
 
 /// A store under way.
-pub(super) struct Playing {
+pub(super) struct Playing<'l> {
     name: String,
-    // The store and its views go before their place.
     held: Vec<View>,
     subject: Result<Subject>,
-    lab: Lab,
+    lab: &'l Lab,
 }
 
 /// The name of an error's kind, without what it holds.
@@ -53,10 +51,9 @@ fn say_outcome<T>(answer: &mut Vec<u8>, outcome: &Result<T>) {
     }
 }
 
-impl Playing {
-    /// A new store.
-    pub(super) fn begin(name: &str, make: &LabMaker) -> Self {
-        let lab = make();
+impl<'l> Playing<'l> {
+    /// A new store at this place.
+    pub(super) fn begin(name: &str, lab: &'l Lab) -> Self {
         Self {
             name: name.to_owned(),
             held: Vec::new(),

@@ -25,8 +25,11 @@ use crate::progress::say;
 /// The hidden command line on which this program lives one life of a store.
 const LIFE: [&str; 2] = ["bench", "--one-life"];
 
+/// A store of other people and its raw form, where it has one.
+type Peer = (&'static str, Option<&'static str>);
+
 /// The programs of other people's stores: directory, program, stores with their raw forms.
-const PEERS: [(&str, &str, &[(&str, Option<&str>)]); 2] = [
+const PEERS: [(&str, &str, &[Peer]); 2] = [
     (
         "plain",
         "peers-plain",

@@ -7,3 +7,4 @@ pub(crate) mod errors;
 pub(crate) mod extension;
 pub(crate) mod limits;
 pub(crate) mod open;
+pub(crate) mod replay;
