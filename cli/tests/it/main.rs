@@ -9,6 +9,7 @@ mod demo;
 mod import;
 mod metrics;
 mod operate;
+mod prove;
 mod read;
 mod readme;
 mod refuse;

@@ -5,13 +5,14 @@
 //! not have; a failed requirement or a broken store that the suite did not catch ends with exit
 //! code 1, after the whole matrix is written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use chain_store::EngineName;
 use clap::Args;
+use conformance::differential::{self, Config, Divergence, Player};
 use conformance::matrix::{Column, Matrix, Run};
-use conformance::{Harness, mutants, run_all_telling};
+use conformance::{Harness, ModelDiskHarness, mutants, run_all_telling};
 use storage_api::{KvStore, OpenOptions, Schema};
 
 use super::harness::Place;
@@ -25,7 +26,8 @@ use crate::progress::{Progress, Unit, say};
 Examples:
   chainstore conform
   chainstore conform --engine redb,lmdb --dir /mnt/node
-  chainstore conform --engine all --output md > conformance.md")]
+  chainstore conform --engine all --output md > conformance.md
+  chainstore conform --ops 1000000 --no-mutants")]
 pub(crate) struct ConformArgs {
     /// The engines: `all`, or names between commas.
     #[arg(
@@ -40,6 +42,11 @@ pub(crate) struct ConformArgs {
     /// files otherwise.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+
+    /// Operations of the differential run, which asks all these engines and the model the same and
+    /// compares every answer; 0 leaves it out.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    ops: u64,
 
     /// Leave out the broken stores that prove that the suite catches mistakes.
     #[arg(long)]
@@ -60,29 +67,80 @@ pub(crate) fn run(args: &ConformArgs, out: &mut Output) -> Result<Exit> {
         say("broken stores: each is right but for one mistake");
         mutants::hunt_all()
     };
+    let mut setting = vec![
+        ("made".to_owned(), super::today()),
+        ("by".to_owned(), super::command_line()),
+        (
+            "program".to_owned(),
+            format!("chainstore {}", env!("CARGO_PKG_VERSION")),
+        ),
+        ("system".to_owned(), system()),
+    ];
+    let agreed = differential(args, &engines, place.path());
+    let (words, have_agreed) = match &agreed {
+        Ok(None) => ("left out".to_owned(), true),
+        Ok(Some(words)) => (words.clone(), true),
+        Err(divergence) => (divergence.to_string(), false),
+    };
+    setting.push(("differential run".to_owned(), words));
     let matrix = Matrix {
-        setting: vec![
-            ("made".to_owned(), super::today()),
-            ("by".to_owned(), super::command_line()),
-            (
-                "program".to_owned(),
-                format!("chainstore {}", env!("CARGO_PKG_VERSION")),
-            ),
-            ("system".to_owned(), system()),
-        ],
+        setting,
         columns,
         catches,
     };
     write(&matrix, out)?;
-    Ok(if matrix.has_failed() {
+    Ok(if matrix.has_failed() || !have_agreed {
         Exit::Different
     } else {
         Exit::Done
     })
 }
 
+/// The same operations on the model and on these engines; nothing where it was not asked for.
+fn differential(
+    args: &ConformArgs,
+    engines: &[EngineName],
+    dir: &Path,
+) -> Result<Option<String>, Box<Divergence>> {
+    if args.ops == 0 {
+        return Ok(None);
+    }
+    let mut players = vec![Player::new("model", ModelDiskHarness::default)];
+    for engine in engines {
+        let (engine, below) = (*engine, dir.to_owned());
+        players.push(Player::new(engine.as_str(), move || {
+            Place::new(engine, &below)
+        }));
+    }
+    let config = Config {
+        ops: args.ops,
+        seed: conformance::seed_of_run(),
+    };
+    let mut progress = Progress::begin("compare", Unit::Things("operations"), Some(args.ops));
+    let run = differential::run(&players, config, &mut |ops| progress.set(ops, String::new));
+    drop(progress);
+    let summary = match run {
+        Ok(summary) => summary,
+        Err(divergence) => {
+            say(&divergence.to_string());
+            return Err(divergence);
+        }
+    };
+    let words = format!(
+        "{} operations on the model and {} engines, seed {}: the same answers, and in {} \
+         comparisons the same rows (digest {:08x})",
+        summary.ops,
+        engines.len(),
+        config.seed,
+        summary.contents,
+        summary.digest
+    );
+    say(&words);
+    Ok(Some(words))
+}
+
 /// One engine's column, run or not.
-fn column(engine: EngineName, chosen: &[EngineName], dir: &std::path::Path) -> Result<Column> {
+fn column(engine: EngineName, chosen: &[EngineName], dir: &Path) -> Result<Column> {
     let name = engine.as_str().to_owned();
     if !chosen.contains(&engine) {
         let why = if engine.is_compiled() {
