@@ -11,11 +11,10 @@
 //! for what is on disk around it (`docs/format/directory.md`).
 #![forbid(unsafe_code)]
 
-mod backup;
 mod boundary;
 mod bulk;
+mod copies;
 pub mod directory;
-mod fill;
 mod gate;
 pub mod metrics;
 pub mod raw;
@@ -27,7 +26,7 @@ mod tables;
 mod verify;
 mod write;
 
-pub use fill::{FillPlan, Filled};
+pub use copies::{FillPlan, Filled};
 pub use raw::{
     CommitFailure, InsertingLoader, RawBatch, RawCheck, RawEngine, RawLoader, RawOpen, RawOpened,
     RawSpace, RawTable, RawTxn, seq_row,

@@ -4,8 +4,8 @@
 //! A damaged page number can lead to an old version of a page, or of a whole table: its rows were
 //! right once, are in order, check, and may be as many. What gives it away is that the old page is
 //! free as well. Invariants: read-only; nothing is trusted, so no content makes this panic or go
-//! round for ever (no page is entered twice); pages that belong nowhere are no damage. The layout is
-//! that of a 64-bit little-endian machine. Values are not checked. Cost: one read of every page
+//! round for ever (no page is entered twice); pages that belong nowhere are no damage. The layout
+//! is that of a 64-bit little-endian machine. Values are not checked. Cost: one read of every page
 //! but those of long values, one bit of memory a page.
 
 use std::fs::File;

@@ -59,9 +59,9 @@ pub(crate) fn check(database: &Path, which: Logs, check: &mut RawCheck) {
     }
 }
 
-/// Refuses a database whose list of files holds a record that does not check. RocksDB takes a record
-/// that says to be longer than the file for the end of it, and opens without the files that the
-/// record names.
+/// Refuses a database whose list of files holds a record that does not check. RocksDB takes a
+/// record that says to be longer than the file for the end of it, and opens without the files that
+/// the record names.
 ///
 /// # Errors
 /// `Corruption`, `Io`.

@@ -447,8 +447,8 @@ macro_rules! for_each_case {
                 contents_move_to_the_model_and_back:
                     "Contents that move to another store and back are the same.";
                 what_is_left_is_a_prefix_of_the_commits:
-                    "After any schedule of commits, syncs and closings a prefix of the commits is left, \
-                     with all that had to outlive it.", traps 18 19, needs "persistent";
+                    "After any commits, syncs and closings a prefix is left, with what must be.",
+                    traps 18 19, needs "persistent";
             }
             bulk {
                 rows_in_order: "Rows that come in order are loaded.", needs "bulk";

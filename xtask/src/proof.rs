@@ -44,8 +44,8 @@ const PAGES: [(&str, &str, &str); 5] = [
         "damage.jsonl",
         "Flipped bits",
         "One bit of a closed store's files is flipped, anywhere or where it hurts most. `wrong`: a \
-         read gave a value that was never stored. `stale`: an older value. `misplaced`: a row under \
-         another key. `lost`: a key that was gone. `died`: the process ended by a signal. \
+         read gave a value that was never stored. `stale`: an older value. `misplaced`: a row \
+         under another key. `lost`: a key that was gone. `died`: the process ended by a signal. \
          `refused`: the store did not open. `errors`: a read gave a typed error. `right`: \
          everything was read as it was written. `undetected`: the content was not the original and \
          `verify` found nothing. With the envelope `undetected` and `wrong` are 0 on every \
@@ -61,10 +61,7 @@ const PAGES: [(&str, &str, &str); 5] = [
 /// The tests that write figures: the package and the filters.
 const TESTS: [(&str, &[&str]); 2] = [
     ("backend-redb", &["power_cut"]),
-    (
-        "chain-store",
-        &["crash::", "faults::", "limits::", "damage::", "reader::"],
-    ),
+    ("chain-store", &["harm::", "reader::"]),
 ];
 
 /// Reads the arguments after `proof`.

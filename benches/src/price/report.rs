@@ -176,11 +176,11 @@ impl Report {
                  and LMDB sync them all the same.",
                 self.effort.rows
             ),
-            "Raw is the best use of the engine's own library: handles, options, iterators and read \
-             transactions kept, values lent, batches of 10,000 sorted. Naive is the loop that keeps \
-             nothing: a read transaction and an opened table for each get (redb), an iterator for \
-             each range (RocksDB). The raw transaction of RocksDB is a bare batch with gets that do \
-             not see it."
+            "Raw is the best use of the engine's own library: handles, options, iterators and \
+             read transactions kept, values lent, batches of 10,000 sorted. Naive is the loop \
+             that keeps nothing: a read transaction and an opened table for each get (redb), an \
+             iterator for each range (RocksDB). The raw transaction of RocksDB is a bare batch with gets \
+             that do not see it."
                 .to_owned(),
             format!(
                 "Machine: {}; stores on {}, a write of 4 KiB with its sync takes {sync}. Load \

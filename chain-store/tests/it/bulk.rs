@@ -15,7 +15,7 @@ use storage_api::{
     Reader, ReaderExt, Result, Schema, TableDef, TableId, WriteBatch, Writer,
 };
 
-use crate::crash::{durable, skip};
+use crate::harm::crash::{durable, skip};
 
 const ROWS: TableDef = TableDef::new("rows");
 

@@ -6,17 +6,10 @@ mod blocks;
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod bulk;
 mod child;
-#[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
-mod crash;
-mod damage;
-mod differential;
 mod digest;
-#[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
-mod faults;
-mod history;
+mod harm;
 mod import;
-#[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
-mod limits;
+mod meaning;
 mod metrics;
 mod migrate;
 mod reader;

@@ -1,8 +1,8 @@
 //! Scripts: what a differential run does, as data, and how one is made from a seed.
 //!
 //! Invariants: a step never refers to the outcome of another; what it refers to by number (a held
-//! view, a savepoint) and is not there makes it do nothing, on every store alike, so that any part of
-//! a script can be played.
+//! view, a savepoint) and is not there makes it do nothing, on every store alike, so that any part
+//! of a script can be played.
 
 use std::fmt;
 

@@ -9,8 +9,8 @@ use super::{Difference, Player, play};
 /// The most scripts that are tried.
 const RUNS_MAX: usize = 400;
 
-/// The shortest script found that still differs, with how; the script itself when it does not differ
-/// again.
+/// The shortest script found that still differs, with how; the script itself when it does not
+/// differ again.
 pub(super) fn shrink(players: &[Player], script: Vec<Step>) -> (Vec<Step>, Option<Difference>) {
     let mut search = Search {
         players,

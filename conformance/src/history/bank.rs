@@ -35,11 +35,12 @@ fn amount(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// Half of the threads move money, so many times each, the others look at views until they are done.
+/// Half of the threads move money, so many times each, the others look at views until they are
+/// done.
 ///
 /// # Errors
-/// Of the store; `Corruption` with both sums when a view shows another sum, or not the same forwards,
-/// backwards and account by account.
+/// Of the store; `Corruption` with both sums when a view shows another sum, or not the same
+/// forwards, backwards and account by account.
 pub fn bank<S: KvStore>(
     store: &S,
     threads: usize,

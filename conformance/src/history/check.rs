@@ -1,7 +1,7 @@
 //! The checker: from lists that were read to anomalies by name.
 //!
-//! The longest list of a key that was read is the order of its versions. From it follow the edges of
-//! [`Graph`]; anomalies that one or two transactions show are looked for directly, the others as
+//! The longest list of a key that was read is the order of its versions. From it follow the edges
+//! of [`Graph`]; anomalies that one or two transactions show are looked for directly, the others as
 //! circles. Circles over real time are looked for last, so that a plainer name comes first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,7 +1,7 @@
 //! Who must come before whom: edges between transactions, and circles in them.
 //!
-//! Invariant: an edge stands for an order that every serial explanation must have. Cost: a search is
-//! linear in the edges.
+//! Invariant: an edge stands for an order that every serial explanation must have. Cost: a search
+//! is linear in the edges.
 
 use std::collections::VecDeque;
 

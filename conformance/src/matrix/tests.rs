@@ -109,7 +109,8 @@ fn html_is_escaped_and_needs_nothing_from_outside() {
 #[test]
 fn json_holds_every_requirement_under_its_id() {
     let json = matrix().to_json();
-    let rows = json["requirements"].as_array().unwrap();
+    let none = Vec::new();
+    let rows = json["requirements"].as_array().unwrap_or(&none);
     assert_eq!(rows.len(), CASES.len());
     assert_eq!(rows[0]["results"]["odd"]["outcome"], "fail");
     assert_eq!(rows[1]["results"]["odd"]["why"], "no wings");

@@ -1,5 +1,5 @@
-//! Whole lives of a store against the model: streams of operations with reopenings, and contents that
-//! move to the model and back.
+//! Whole lives of a store against the model: streams of operations with reopenings, and contents
+//! that move to the model and back.
 
 use storage_api::{CommitSeq, Durability};
 

@@ -37,7 +37,7 @@ impl CrashHarness for Crashed {
 
     fn child(&self) -> io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--exact", "crash::child_process", "--nocapture"]);
+        command.args(["--exact", "harm::crash::child_process", "--nocapture"]);
         Ok(command)
     }
 }

@@ -11,7 +11,7 @@ use conformance::crash::{Actor, CrashHarness, Mode, Stage, Tally, Wait};
 use conformance::scaled;
 use storage_api::{ErrorKind, KvStore, OpenOptions, ReadTxn, Schema};
 
-use crate::crash::{Crashed, durable, skip};
+use super::crash::{Crashed, durable, skip};
 
 /// Commits before and after the limit is reached.
 const BEFORE: u64 = 5;
@@ -180,7 +180,7 @@ fn inside_small_file_system(test: &str, megabytes: usize) -> Option<PathBuf> {
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", &script])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("limits::{test}"), "--nocapture"])
+        .args(["--exact", &format!("harm::limits::{test}"), "--nocapture"])
         .env(MOUNTED, folder.path())
         .output()
         .unwrap();
@@ -337,7 +337,7 @@ fn a_directory_without_permission() {
         let output = Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(&program)
-            .args(["--exact", &format!("limits::{test}"), "--nocapture"])
+            .args(["--exact", &format!("harm::limits::{test}"), "--nocapture"])
             .current_dir(folder.path())
             .output();
         match output {

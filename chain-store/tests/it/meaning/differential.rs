@@ -33,7 +33,8 @@ fn every_engine_means_the_same() {
     };
     let summary = run(&players, config, &mut |_| ()).unwrap_or_else(|found| panic!("{found}"));
     println!(
-        "seed {}: {} stores, {} operations in {} episodes, {} comparisons of all rows, digest {:08x}",
+        "seed {}: {} stores, {} operations in {} episodes, {} comparisons of all rows, digest \
+         {:08x}",
         config.seed,
         players.len(),
         summary.ops,

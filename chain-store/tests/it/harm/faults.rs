@@ -6,7 +6,7 @@ use chain_store::EngineName;
 use conformance::Scale;
 use conformance::crash::{Blow, Choice, Sabotage, Stage, Tally};
 
-use crate::crash::{Crashed, durable, has_strace, stride};
+use super::crash::{Crashed, durable, has_strace, stride};
 
 /// What is struck with, and one of how many calls is, at full scale.
 const BLOWS: [(Blow, usize); 6] = [

@@ -250,7 +250,7 @@ fn examine(url: &str, specimen: &Specimen, flips: Vec<Flip>, place: &Path) -> (S
 /// Runs one child to its end, and ends it when it hangs; whether it did.
 fn run_child(job: &Path, out: &Path) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "damage::child_process", "--nocapture"])
+        .args(["--exact", "harm::damage::child_process", "--nocapture"])
         .env(JOB, job)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -346,9 +346,9 @@ fn flipped(engine: EngineName, checksum: ChecksumSetting, what: &str, choose: Ch
     }
 }
 
-/// With the envelope: no wrong value is served, and verification misses nothing. Where only what leads
-/// to pages is hit, a pointer may lead to an old version of a page, whose values were right once and
-/// check; verification finds those too.
+/// With the envelope: no wrong value is served, and verification misses nothing. Where only what
+/// leads to pages is hit, a pointer may lead to an old version of a page, whose values were right
+/// once and check; verification finds those too.
 fn checked(engine: EngineName, what: &str, promise: Promise, choose: Choose) {
     let trial = flipped(engine, ChecksumSetting::Envelope, what, choose);
     let breaches = trial.tally.breaches(promise);
