@@ -2,9 +2,9 @@
 //! and contents must be the same.
 //!
 //! A run is a sequence of episodes. Each makes new stores, generates a script from its own seed
-//! ([`script`]), has every store play it step by step ([`player`]) and compares what each step
+//! (`script`), has every store play it step by step (`player`) and compares what each step
 //! said, and now and then all rows. A difference is cut down to a script that a person can read
-//! ([`shrink`]).
+//! (`shrink`).
 //!
 //! Invariants: a script is made before any store is asked, so the same seed and number give the
 //! same script whatever the stores do, and a part of a script is a script; an answer holds every
