@@ -446,6 +446,8 @@ macro_rules! for_each_case {
                     "A random stream of operations with reopenings answers as the model does.";
                 contents_move_to_the_model_and_back:
                     "Contents that move to another store and back are the same.";
+                numbers_of_tables_move_with_them:
+                    "Tables declared in the order of another store's numbers get these numbers.";
                 what_is_left_is_a_prefix_of_the_commits:
                     "After any commits, syncs and closings a prefix is left, with what must be.",
                     traps 18 19, needs "persistent";

@@ -32,6 +32,9 @@ use script::Step;
 /// Operations of one episode, about.
 const EPISODE_OPS: usize = 10_000;
 
+/// Steps of a script that are shown, the last ones.
+const LINES_MAX: usize = 60;
+
 /// Steps between two comparisons of all rows.
 const STEPS_BETWEEN_CONTENTS: usize = 250;
 
@@ -96,18 +99,29 @@ pub struct Divergence {
     pub answers: Vec<(String, String)>,
     /// The shortest script that was found to differ, a line a step.
     pub script: Vec<String>,
+    /// Whether the stores differed again on new places; the script is cut down only then.
+    pub repeats: bool,
 }
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cut = if self.repeats {
+            "cut down to"
+        } else {
+            "it did not differ again when it was repeated, so nothing is cut:"
+        };
         writeln!(
             f,
-            "stores differ in the episode of seed {} at step {}; cut down to {} steps:",
+            "stores differ in the episode of seed {} at step {}; {cut} {} steps:",
             self.seed,
             self.step,
             self.script.len()
         )?;
-        for line in &self.script {
+        let left_out = self.script.len().saturating_sub(LINES_MAX);
+        if left_out > 0 {
+            writeln!(f, "  ({left_out} steps before)")?;
+        }
+        for line in &self.script[left_out..] {
             writeln!(f, "  {line}")?;
         }
         for (name, answer) in &self.answers {
@@ -115,8 +129,9 @@ impl fmt::Display for Divergence {
         }
         write!(
             f,
-            "again: the same run with seed {} and one episode ({EPISODE_OPS} operations)",
-            self.seed
+            "again: the same stores with CHAINSTORE_SEED={seed} and {EPISODE_OPS} operations, as in \
+             CHAINSTORE_SEED={seed} chainstore conform --no-mutants --ops {EPISODE_OPS}",
+            seed = self.seed
         )
     }
 }
@@ -299,6 +314,7 @@ fn explain(
     Divergence {
         seed,
         step: difference.step,
+        repeats: shortest.is_some(),
         answers: shortest.map_or(difference.answers, |shortest| shortest.answers),
         script: script.iter().map(ToString::to_string).collect(),
     }

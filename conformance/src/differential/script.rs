@@ -6,13 +6,19 @@
 
 use std::fmt;
 
-use storage_api::{Durability, KeyRange, TableId};
+use storage_api::{Durability, KEY_BYTES_MAX_PORTABLE, KeyRange, TableId};
 
 use crate::case::shown;
 use crate::ops::{Contents, Dice, Move, Op};
 
 /// The most views held at once.
 pub(super) const HELD_MAX: usize = 4;
+
+/// One byte more than portable keys may have.
+const KEY_BYTES_TOO_MANY: usize = KEY_BYTES_MAX_PORTABLE + 1;
+
+/// A table that no store has.
+const NO_TABLE: TableId = TableId::new(4_000);
 
 /// One step of a script.
 #[derive(Clone, Debug)]
@@ -113,7 +119,11 @@ impl Maker {
             0..=29 => {
                 let most = if self.dice.once_in(20) { 200 } else { 24 };
                 let count = 1 + self.dice.below(most);
-                let ops = (0..count).map(|_| self.op()).collect();
+                let mut ops: Vec<Op> = (0..count).map(|_| self.op()).collect();
+                if self.dice.once_in(30) {
+                    let at = self.dice.below(count);
+                    ops[at] = self.bad_op();
+                }
                 Step::Apply(ops, self.durability())
             }
             30..=59 => self.txn(),
@@ -139,6 +149,7 @@ impl Maker {
     fn txn(&mut self) -> Step {
         let count = self.dice.below(30);
         let parts = (0..count).map(|_| match self.dice.below(20) {
+            0 if self.dice.once_in(6) => Part::Write(self.bad_op()),
             0..=10 => Part::Write(self.op()),
             11..=15 => Part::Read(self.query()),
             16 | 17 => Part::Savepoint,
@@ -161,8 +172,30 @@ impl Maker {
         op
     }
 
-    /// A key that was often written.
+    /// An operation that every store must refuse.
+    fn bad_op(&mut self) -> Op {
+        let table = *self.dice.pick(&tables());
+        match self.dice.below(3) {
+            0 => self.put(NO_TABLE, b"k".to_vec()),
+            1 => self.put(table, vec![b'k'; KEY_BYTES_TOO_MANY]),
+            _ => Op::Delete {
+                table,
+                key: Vec::new(),
+            },
+        }
+    }
+
+    fn put(&mut self, table: TableId, key: Vec<u8>) -> Op {
+        let value = self.dice.value();
+        Op::Put { table, key, value }
+    }
+
+    /// A key that was often written, and rarely one that no table can have.
     fn key(&mut self, table: TableId) -> Vec<u8> {
+        if self.dice.once_in(60) {
+            let len = *self.dice.pick(&[0, KEY_BYTES_TOO_MANY]);
+            return vec![b'k'; len];
+        }
         let key = self.dice.key();
         if self.dice.once_in(3) {
             return key;
@@ -173,12 +206,19 @@ impl Maker {
     }
 
     fn query(&mut self) -> Query {
-        let table = *self.dice.pick(&tables());
+        let table = if self.dice.once_in(80) {
+            NO_TABLE
+        } else {
+            *self.dice.pick(&tables())
+        };
         match self.dice.below(12) {
             0..=2 => Query::Get(table, self.key(table)),
             3 => Query::Contains(table, self.key(table)),
             4 => {
-                let count = self.dice.below(12);
+                // Of no key there is no get, so the contract does not say whether an unknown table
+                // is refused then.
+                let least = usize::from(table == NO_TABLE);
+                let count = least + self.dice.below(12);
                 Query::MultiGet(table, (0..count).map(|_| self.key(table)).collect())
             }
             5 | 6 => Query::Forward(table, self.dice.range()),

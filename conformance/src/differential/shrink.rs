@@ -1,7 +1,10 @@
 //! Cutting a script down to what a person can read: first whole steps, then what is inside of them.
-//! Method: delta debugging (Zeller and Hildebrandt, 2002), bounded in runs.
+//! Method: delta debugging (Zeller and Hildebrandt, 2002), bounded in runs
+//! and in time.
 //!
 //! Invariant: what comes back differs, on new stores, as it stands.
+
+use std::time::{Duration, Instant};
 
 use super::script::Step;
 use super::{Difference, Player, play};
@@ -9,12 +12,16 @@ use super::{Difference, Player, play};
 /// The most scripts that are tried.
 const RUNS_MAX: usize = 400;
 
+/// How long scripts are tried; what is shortest by then is shown.
+const TIME_MAX: Duration = Duration::from_secs(120);
+
 /// The shortest script found that still differs, with how; the script itself when it does not
 /// differ again.
 pub(super) fn shrink(players: &[Player], script: Vec<Step>) -> (Vec<Step>, Option<Difference>) {
     let mut search = Search {
         players,
         runs: 0,
+        begun: Instant::now(),
         found: None,
         script,
     };
@@ -31,14 +38,19 @@ pub(super) fn shrink(players: &[Player], script: Vec<Step>) -> (Vec<Step>, Optio
 struct Search<'p> {
     players: &'p [Player],
     runs: usize,
+    begun: Instant,
     found: Option<Difference>,
     script: Vec<Step>,
 }
 
 impl Search<'_> {
+    fn is_over(&self) -> bool {
+        self.runs >= RUNS_MAX || self.begun.elapsed() >= TIME_MAX
+    }
+
     /// Whether this script differs; then it is the shortest so far.
     fn try_script(&mut self, mut script: Vec<Step>) -> bool {
-        if self.runs >= RUNS_MAX {
+        if self.is_over() {
             return false;
         }
         self.runs += 1;
@@ -64,7 +76,7 @@ impl Search<'_> {
                 if shorter.is_empty() || !self.try_script(shorter) {
                     at += size;
                 }
-                if self.runs >= RUNS_MAX {
+                if self.is_over() {
                     return;
                 }
             }
@@ -90,7 +102,7 @@ impl Search<'_> {
                     if !self.try_script(shorter) {
                         from += size;
                     }
-                    if self.runs >= RUNS_MAX || at >= self.script.len() {
+                    if self.is_over() || at >= self.script.len() {
                         return;
                     }
                 }

@@ -36,6 +36,14 @@ fn planted_mistakes_are_found_and_cut_down() {
         Mutation::SeekSkipsHit,
         Mutation::ReverseSkipsFirst,
         Mutation::BatchRangeDeletesLast,
+        Mutation::RollbackKeepsRangeDeletes,
+        Mutation::NextFromBeforeSkips,
+        Mutation::MultiGetSorts,
+        Mutation::ViewScansLaterCommits,
+        Mutation::ReopenLosesARow,
+        Mutation::BadBatchHalfApplied,
+        Mutation::LongKeyReadFails,
+        Mutation::UnknownTableEmpty,
     ] {
         let players = [
             Player::new("model", ModelDiskHarness::default),
@@ -44,7 +52,14 @@ fn planted_mistakes_are_found_and_cut_down() {
         let Err(found) = run(&players, CONFIG, &mut |_| ()) else {
             panic!("{mutation:?} was not found");
         };
+        assert!(found.repeats, "{mutation:?}: {found}");
         assert!(found.script.len() <= 6, "{mutation:?}: {found}");
+        let told = found.to_string();
+        let seed = format!("CHAINSTORE_SEED={} ", found.seed);
+        assert!(
+            found.script.iter().all(|line| told.contains(line)) && told.contains(&seed),
+            "{told}"
+        );
         let longest = found.script.iter().map(String::len).max();
         assert!(
             longest.is_some_and(|chars| chars < 2_000),

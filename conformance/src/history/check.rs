@@ -29,6 +29,8 @@ struct Checker<'h> {
     /// The order of versions of each key.
     orders: BTreeMap<ListKey, Vec<Element>>,
     graph: Graph,
+    /// A key that is the reason of an edge.
+    reasons: HashMap<(usize, usize, Edge), ListKey>,
     found: BTreeSet<Found>,
 }
 
@@ -66,6 +68,7 @@ impl<'h> Checker<'h> {
             writers,
             orders: BTreeMap::new(),
             graph: Graph::new(history.len()),
+            reasons: HashMap::new(),
             found: BTreeSet::new(),
         }
     }
@@ -254,10 +257,10 @@ impl<'h> Checker<'h> {
     fn edges(&mut self) {
         let writer_of = |element: &Element| self.writers.get(element).map(|(at, _)| *at);
         let mut edges = Vec::new();
-        for order in self.orders.values() {
+        for (key, order) in &self.orders {
             for pair in order.windows(2) {
                 if let (Some(one), Some(next)) = (writer_of(&pair[0]), writer_of(&pair[1])) {
-                    edges.push((one, next, Edge::WriteWrite));
+                    edges.push((one, next, Edge::WriteWrite, *key));
                 }
             }
         }
@@ -266,31 +269,33 @@ impl<'h> Checker<'h> {
                 let foreign = list.len().saturating_sub(own.len());
                 let last = list[..foreign].last();
                 if let Some(writer) = last.and_then(writer_of) {
-                    edges.push((writer, at, Edge::WriteRead));
+                    edges.push((writer, at, Edge::WriteRead, key));
                 }
                 let order = self.orders.get(&key).map_or(&[][..], Vec::as_slice);
                 // The next version that is not the reader's own.
                 let mut next = order.iter().skip(foreign).filter_map(writer_of);
                 if let Some(writer) = next.find(|writer| *writer != at) {
-                    edges.push((at, writer, Edge::ReadWrite));
+                    edges.push((at, writer, Edge::ReadWrite, key));
                 }
             }
         }
-        for (from, to, edge) in edges {
+        for (from, to, edge, key) in edges {
             self.graph.add(from, to, edge);
+            self.reasons.entry((from, to, edge)).or_insert(key);
         }
     }
 
-    /// Who had ended before who began; as many edges as pairs, so they come last.
+    /// Who had ended before who began; as many edges as pairs, so they come last. One whose end
+    /// nobody knows may take effect at any time after it began.
     fn real_time(&mut self) {
-        let times: Vec<(usize, u64, u64)> = self
-            .committed()
-            .map(|(at, txn)| (at, txn.begin, txn.end))
-            .collect();
-        for (from, _, end) in &times {
-            for (to, begin, _) in &times {
-                if end < begin {
-                    self.graph.add_new(*from, *to, Edge::RealTime);
+        let history = self.history;
+        for (from, ended) in history.iter().enumerate() {
+            if ended.ending != Ending::Committed {
+                continue;
+            }
+            for (to, txn) in history.iter().enumerate() {
+                if ended.end < txn.begin && txn.ending != Ending::Aborted {
+                    self.graph.add_new(from, to, Edge::RealTime);
                 }
             }
         }
@@ -308,18 +313,26 @@ impl<'h> Checker<'h> {
         ];
         for (anomaly, first, rest) in named {
             if let Some(circle) = self.graph.circle(first, rest) {
-                self.note(anomaly, told(&circle));
+                self.note(anomaly, self.told(&circle, first));
             }
         }
         self.skews();
         // Only what nothing else explains is a matter of real time alone.
         if self.found.is_empty() {
             self.real_time();
-            let all = [WriteWrite, WriteRead, ReadWrite, RealTime];
-            if let Some(circle) = self.graph.circle(ReadWrite, &all) {
-                self.note(Anomaly::StaleRead, told(&circle));
-            } else if let Some(circle) = self.graph.circle(WriteRead, &all) {
-                self.note(Anomaly::CircularInformation, told(&circle));
+            let one_older = &[WriteWrite, WriteRead, RealTime][..];
+            let all = &[WriteWrite, WriteRead, ReadWrite, RealTime][..];
+            let of_time = [
+                (Anomaly::StaleRead, ReadWrite, one_older),
+                (Anomaly::WriteSkew, ReadWrite, all),
+                (Anomaly::CircularInformation, WriteRead, all),
+                (Anomaly::DirtyWrite, WriteWrite, all),
+            ];
+            for (anomaly, first, rest) in of_time {
+                if let Some(circle) = self.graph.circle(first, rest) {
+                    self.note(anomaly, self.told(&circle, first));
+                    break;
+                }
             }
         }
     }
@@ -341,7 +354,7 @@ impl<'h> Checker<'h> {
                 let what = format!("T{reader} saw one write of T{writer} and missed another");
                 self.note(Anomaly::FracturedRead, what);
             } else if let Some(way) = self.graph.way(*writer, *reader, &[WriteWrite, WriteRead]) {
-                self.note(Anomaly::ReadSkew, told(&way));
+                self.note(Anomaly::ReadSkew, self.told(&way, ReadWrite));
             }
         }
         if self.found.iter().any(|found| {
@@ -366,9 +379,44 @@ impl<'h> Checker<'h> {
             } else {
                 Anomaly::WriteSkew
             };
-            self.note(anomaly, told(&way));
+            self.note(anomaly, self.told(&way, ReadWrite));
             return;
         }
+    }
+
+    /// A circle in words: why each of its transactions comes before the next, and the last before the
+    /// first, which is an edge of the kind `closing`.
+    fn told(&self, circle: &[usize], closing: Edge) -> String {
+        let kinds = [
+            Edge::WriteWrite,
+            Edge::WriteRead,
+            Edge::ReadWrite,
+            Edge::RealTime,
+        ];
+        let mut words = Vec::new();
+        for pair in circle.windows(2) {
+            let kind = kinds
+                .into_iter()
+                .find(|kind| self.graph.has(pair[0], pair[1], *kind));
+            words.extend(kind.map(|kind| self.why(pair[0], pair[1], kind)));
+        }
+        if let (Some(first), Some(last)) = (circle.first(), circle.last()) {
+            words.push(self.why(*last, *first, closing));
+        }
+        words.join("; ")
+    }
+
+    /// Why one transaction comes before another.
+    fn why(&self, from: usize, to: usize, edge: Edge) -> String {
+        let key = self.reasons.get(&(from, to, edge)).copied();
+        let key = key.unwrap_or_default();
+        let reason = match edge {
+            Edge::WriteWrite => format!("its append to {key} is before that of T{to}"),
+            Edge::WriteRead => format!("T{to} read its append to {key}"),
+            Edge::ReadWrite => format!("it read {key} without the append of T{to}"),
+            Edge::RealTime => format!("it had ended when T{to} began"),
+        };
+        format!("T{from} is before T{to}: {reason}")
     }
 }
 
@@ -398,11 +446,4 @@ fn missing(
         anomaly,
         format!("T{writer} put {element} into {key} and ended before T{at} read {list:?}"),
     ))
-}
-
-/// A circle in words.
-fn told(circle: &[usize]) -> String {
-    let mut words: Vec<String> = circle.iter().map(|at| format!("T{at}")).collect();
-    words.extend(circle.first().map(|at| format!("T{at}")));
-    words.join(" before ")
 }

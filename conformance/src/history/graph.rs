@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 /// Why one transaction comes before another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Edge {
     /// It wrote the version before.
     WriteWrite,

@@ -13,6 +13,8 @@
 mod bank;
 mod check;
 mod graph;
+#[cfg(test)]
+mod loose;
 mod record;
 #[cfg(test)]
 mod tests;

@@ -86,10 +86,7 @@ fn one_thread<S: KvStore>(
             .collect();
         let begin = tick();
         let (ending, ops) = if dice.below(10) < 3 {
-            let view = store.begin_read()?;
-            let read = |key: &ListKey| Ok(ListOp::Read(*key, list(&view, table, *key)?));
-            let ops = keys.iter().map(read).collect::<Result<Vec<_>>>()?;
-            (Ending::Committed, ops)
+            (Ending::Committed, view(store, table, &keys, &mut dice)?)
         } else {
             write(store, table, &keys, &mut dice, &shared.elements)?
         };
@@ -104,6 +101,24 @@ fn one_thread<S: KvStore>(
         history.unwrap_or_else(PoisonError::into_inner).push(txn);
     }
     Ok(())
+}
+
+fn view<S: KvStore>(
+    store: &S,
+    table: TableId,
+    keys: &[ListKey],
+    dice: &mut Dice,
+) -> Result<Vec<ListOp>> {
+    let view = store.begin_read()?;
+    let mut ops = Vec::new();
+    for key in keys {
+        if dice.once_in(2) {
+            // Others get a chance to commit between two reads of one view.
+            thread::yield_now();
+        }
+        ops.push(ListOp::Read(*key, list(&view, table, *key)?));
+    }
+    Ok(ops)
 }
 
 fn write<S: KvStore>(

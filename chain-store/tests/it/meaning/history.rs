@@ -33,7 +33,7 @@ fn every_engine_is_strictly_serializable() {
             let store = open(engine, folder.path());
             let recording = Recording {
                 threads: 8,
-                txns: 50,
+                txns: 64,
                 keys: 20 + (number % 3) as u16 * 20,
                 seed: seed.wrapping_add(number),
             };

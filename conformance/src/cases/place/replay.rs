@@ -1,11 +1,11 @@
 //! Whole lives of a store against the model: streams of operations with reopenings, and contents
 //! that move to the model and back.
 
-use storage_api::{CommitSeq, Durability};
+use storage_api::{CommitSeq, Durability, OpenOptions, TableDef, TableId};
 
-use crate::case::{CaseResult, ensure};
+use crate::case::{CaseResult, ensure, ensure_eq};
 use crate::differential::agrees_with_the_model;
-use crate::lab::{Lab, QUICK, Subject};
+use crate::lab::{A, B, C, CHECKED, Lab, POINTS, QUICK, Subject};
 use crate::model::ModelDiskHarness;
 use crate::ops::{Contents, Dice, TableRows, batch_of, scaled, seed_of_run};
 
@@ -62,6 +62,28 @@ pub(crate) fn contents_move_to_the_model_and_back(lab: &Lab) -> CaseResult {
     )?;
     copy(&model, &s)?;
     s.holds(&contents, "the store after the move back")
+}
+
+/// What a move of a whole store relies on, since change sets and undo records hold numbers.
+pub(crate) fn numbers_of_tables_move_with_them(lab: &Lab) -> CaseResult {
+    let options = OpenOptions::new();
+    let model_lab = Lab::new(ModelDiskHarness::default());
+    // Tables that came one after the other, in another order than that of the standard tables.
+    drop(model_lab.open_with(&[C, CHECKED], &options)?);
+    let model = model_lab.open_with(&[POINTS, A, CHECKED, B], &options)?;
+    let mut tables: Vec<(TableId, TableDef)> = model
+        .catalogue()
+        .iter()
+        .map(|table| (table.id, table.def.clone()))
+        .collect();
+    tables.sort_by_key(|(id, _)| *id);
+    let defs: Vec<TableDef> = tables.iter().map(|(_, def)| def.clone()).collect();
+    let s = lab.open_with(&defs, &options)?;
+    for (id, def) in tables {
+        let name = def.name();
+        ensure_eq!(s.catalogue().id(name)?, id, "the number of table {name}");
+    }
+    Ok(())
 }
 
 /// After any schedule of commits, syncs and closings a store holds a prefix of its commits, and all
