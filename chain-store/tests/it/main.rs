@@ -11,6 +11,7 @@ mod harm;
 mod import;
 mod meaning;
 mod metrics;
+#[cfg(any(feature = "redb", feature = "lmdb", feature = "rocks"))]
 mod migrate;
 mod reader;
 mod suite;

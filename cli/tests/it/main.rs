@@ -9,6 +9,7 @@ mod demo;
 mod import;
 mod metrics;
 mod operate;
+#[cfg(all(feature = "bench", feature = "conform"))]
 mod prove;
 mod read;
 mod readme;

@@ -3,6 +3,7 @@
 
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 pub(crate) mod crash;
+#[cfg(any(feature = "redb", feature = "lmdb", feature = "rocks"))]
 mod damage;
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod faults;
