@@ -11,7 +11,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use backend_kit::{CommitFailure, RawLoader, seq_row};
+use backend_kit::{CommitFailure, RawEngine, RawLoader, seq_row};
 use rocksdb::{IngestExternalFileOptions, SstFileWriter, WriteBatch};
 use storage_api::{CommitSeq, Durability, Error, ErrorKind, Result, TableId};
 
@@ -92,6 +92,9 @@ impl<'e> RocksLoader<'e> {
         }
         let db = self.engine.db();
         let handle = db.writable(self.table).map_err(CommitFailure::Aborted)?;
+        // Ingesting is durable at once, so the buffered commits before it have to be: otherwise a
+        // power cut could leave the load without them.
+        self.engine.sync().map_err(CommitFailure::Aborted)?;
         let files_bytes: u64 = self
             .files
             .iter()

@@ -43,6 +43,22 @@ impl Chunk {
         }
     }
 
+    /// A chunk that cannot be sorted without a panic, as none that was filled by `push` is.
+    #[cfg(test)]
+    pub(super) fn broken() -> Self {
+        let row = Row {
+            head: 0,
+            at: 1,
+            key_len: 1,
+            value_len: 0,
+        };
+        Self {
+            bytes: Vec::new(),
+            rows: vec![row; 2],
+            is_ascending: false,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -19,6 +19,7 @@ mod sorter;
 mod tests;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -91,6 +92,23 @@ struct Folder {
 /// Numbers the folders of loads that run at the same time in this process.
 static LOADS: AtomicU64 = AtomicU64::new(0);
 
+/// Tries to make a folder of a load before giving up.
+const FOLDER_TRIES: u32 = 1_000;
+
+/// Makes a folder and the common one above it, which another load that ends may remove before this
+/// one is in it.
+fn make_below_shared(path: &Path) -> io::Result<()> {
+    let mut tries = 1;
+    loop {
+        match fs::create_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < FOLDER_TRIES => {
+                tries += 1;
+            }
+            made => return made,
+        }
+    }
+}
+
 impl Folder {
     fn of(directory: Option<&Directory>) -> Self {
         let number = LOADS.fetch_add(1, Ordering::Relaxed);
@@ -105,7 +123,7 @@ impl Folder {
             return Ok(None);
         };
         if !self.is_made {
-            fs::create_dir_all(path)
+            make_below_shared(path)
                 .map_err(|error| Error::from_io(error, path.display().to_string()))?;
             self.is_made = true;
         }
@@ -316,6 +334,10 @@ impl<'s, E: RawEngine> Load<'s, E> {
     fn drain(&mut self) -> Result<()> {
         self.keep_sorted();
         self.finish_sorting();
+        if self.sorter.has_lost() {
+            let lost = io::Error::other("the thread that sorts its rows ended early");
+            return Err(Error::from_io(lost, "a bulk load"));
+        }
         if (!self.sorted.is_empty() || !self.runs.is_empty())
             && let Some(feeding) = &mut self.feeding
         {

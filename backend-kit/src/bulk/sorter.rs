@@ -1,8 +1,9 @@
 //! A sorter: a thread that sorts full chunks while the next one is gathered.
 //!
 //! Invariants: chunks come back in the order in which they were given; at most [`UNDER_WAY_MAX`]
-//! are on their way, so memory stays bounded; the thread ends with its sorter, which waits for it.
-//! Where the system gives no thread, chunks are sorted on the spot.
+//! are on their way, so memory stays bounded; the thread ends with its sorter, which waits for it; a
+//! chunk that does not come back is told ([`Sorter::has_lost`]). Where the system gives no thread,
+//! chunks are sorted on the spot.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -18,6 +19,7 @@ pub(super) struct Sorter {
     worker: Option<Worker>,
     under_way: usize,
     is_begun: bool,
+    has_lost: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,11 @@ impl Sorter {
         self.under_way == 0
     }
 
+    /// Whether a chunk did not come back, so that rows are missing.
+    pub(super) const fn has_lost(&self) -> bool {
+        self.has_lost
+    }
+
     /// Gives a chunk and hands those that are done to `take`, oldest first.
     pub(super) fn give(&mut self, chunk: Chunk, take: &mut dyn FnMut(Chunk)) {
         if !self.is_begun {
@@ -96,10 +103,9 @@ impl Sorter {
     fn collect(&mut self, most: usize, take: &mut dyn FnMut(Chunk)) {
         while self.under_way > most {
             self.under_way -= 1;
-            if let Some(worker) = &self.worker
-                && let Ok(chunk) = worker.take.recv()
-            {
-                take(chunk);
+            match self.worker.as_ref().map(|worker| worker.take.recv()) {
+                Some(Ok(chunk)) => take(chunk),
+                _ => self.has_lost = true,
             }
         }
     }

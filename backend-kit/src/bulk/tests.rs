@@ -12,6 +12,7 @@ use storage_api::ErrorKind;
 
 use super::chunk::Chunk;
 use super::run::{Merge, Run, TIER_RUNS, Tiers, spill};
+use super::sorter::Sorter;
 
 const SEED: u64 = 0x6275_6c6b;
 
@@ -158,4 +159,37 @@ fn a_damaged_run_fails_the_load() {
             );
         }
     }
+}
+
+/// A load that ends removes the common folder when it was the last one there, and did so between
+/// another load's making that folder and its own in it, which then failed with `NotFound`.
+#[test]
+fn folders_of_loads_that_come_and_go_do_not_hinder_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let come_and_go = &|name: &str| {
+        for _ in 0..1_000 {
+            let mut folder = super::Folder {
+                path: Some(dir.path().join("bulk").join(name)),
+                ..super::Folder::default()
+            };
+            folder.make().unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for name in ["0", "1", "2", "3"] {
+            scope.spawn(move || come_and_go(name));
+        }
+    });
+    assert!(!dir.path().join("bulk").exists(), "nothing is left");
+}
+
+/// The sorter passed over chunks that its thread did not give back, and the load would have
+/// committed without their rows and called it a success.
+#[test]
+fn a_chunk_that_does_not_come_back_is_told() {
+    let (mut sorter, mut back) = (Sorter::default(), 0);
+    sorter.give(Chunk::new(), &mut |_| back += 1);
+    sorter.give(Chunk::broken(), &mut |_| back += 1);
+    sorter.finish(&mut |_| back += 1);
+    assert!(sorter.has_lost() && back == 1, "{back} of 2 came back");
 }

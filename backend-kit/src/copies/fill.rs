@@ -13,7 +13,7 @@ use storage_api::{
     TableInfo, WriteBatch,
 };
 
-use crate::directory::{self, Directory, FillSource, Found, State};
+use crate::directory::{self, Directory, FillSource, Found, Marker, State};
 use crate::raw::RawEngine;
 use crate::store::{self, Store};
 use crate::tables::Merged;
@@ -89,8 +89,9 @@ impl<E: RawEngine> Store<E> {
             Found::Filling(_, source) if source != plan.source => {
                 Err(directory::unfinished(path, source))
             }
-            Found::Filling(..) => {
+            Found::Filling(marker, _) => {
                 directory.sweep()?;
+                Self::catch_up(&directory, marker, plan)?;
                 let opened = Self::assemble(
                     location,
                     Some(directory),
@@ -110,6 +111,21 @@ impl<E: RawEngine> Store<E> {
                 Ok((made?, Filled::New))
             }
         }
+    }
+
+    /// Writes down what the source was declared to hold since the copy was begun: a new table and
+    /// the name of the chain are no commits, so the copy is still of the same state.
+    fn catch_up(directory: &Directory, mut marker: Marker, plan: &FillPlan) -> Result<()> {
+        let is_same = marker.tables == plan.tables
+            && marker.next_table == plan.next_table
+            && marker.chain_id == plan.chain_id;
+        if is_same {
+            return Ok(());
+        }
+        marker.tables.clone_from(&plan.tables);
+        marker.next_table = plan.next_table;
+        marker.chain_id.clone_from(&plan.chain_id);
+        directory.write_marker(&marker)
     }
 
     fn make_to_fill(

@@ -106,12 +106,18 @@ pub fn read_marker(path: &Path) -> Result<Option<Marker>> {
 /// Bytes that the files below a directory hold on the device.
 ///
 /// # Errors
-/// `PermissionDenied`, `Io`. Files that vanish meanwhile count as nothing.
+/// `PermissionDenied`, `Io`. Files and folders that vanish meanwhile count as
+/// nothing.
 pub fn disk_bytes(path: &Path) -> Result<u64> {
     let mut total = 0;
     let mut folders = vec![path.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(|error| io_error(error, &folder))? {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder != path => continue,
+            Err(error) => return Err(io_error(error, &folder)),
+        };
+        for entry in entries {
             let entry = entry.map_err(|error| io_error(error, &folder))?;
             match entry.metadata() {
                 Ok(about) if about.is_dir() => folders.push(entry.path()),

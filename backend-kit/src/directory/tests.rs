@@ -219,3 +219,30 @@ fn many_readers_or_one_writer() {
     drop(writer);
     assert!(open(Access::ReadOnly).is_ok());
 }
+
+/// A folder of a bulk load, or one that an engine removes, may go between being listed and being
+/// read: `stats` and `compact` beside a load that ended failed with `NotFound`.
+#[test]
+fn folders_that_vanish_while_bytes_are_counted_count_as_nothing() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let dir = tempfile::tempdir().unwrap();
+    let (path, is_over) = (dir.path(), &AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                for number in 0..50 {
+                    fs::create_dir_all(path.join("bulk").join(number.to_string())).unwrap();
+                }
+                fs::remove_dir_all(path.join("bulk")).unwrap();
+            }
+        });
+        let counted: Vec<_> = (0..1_000).map(|_| super::disk_bytes(path)).collect();
+        is_over.store(true, Ordering::Relaxed);
+        for bytes in counted {
+            bytes.unwrap();
+        }
+    });
+    let gone = super::disk_bytes(&path.join("none"));
+    assert!(gone.is_err(), "the directory itself must be there");
+}

@@ -327,7 +327,7 @@ impl Run<'_> {
     ) -> Result<bool, MigrateError> {
         let target = self.target;
         let mut load: Option<Box<dyn BulkLoad + '_>> = None;
-        let (mut rows, mut bytes) = (0u64, 0u64);
+        let (mut rows, mut bytes, mut told_rows) = (0u64, 0u64, 0u64);
         let is_more = loop {
             let Some(row) = cursor.next().map_err(MigrateError::Source)? else {
                 break false;
@@ -343,7 +343,8 @@ impl Run<'_> {
                 break true;
             }
             if rows.is_multiple_of(ROWS_BETWEEN_LOOKS) {
-                self.progress.rows += ROWS_BETWEEN_LOOKS;
+                self.progress.rows += rows - told_rows;
+                told_rows = rows;
                 // What is under way is finished all the same.
                 let _asked = (self.go_on)(&self.progress);
             }
@@ -351,7 +352,7 @@ impl Run<'_> {
         if let Some(load) = load {
             load.finish().map_err(MigrateError::Target)?;
         }
-        self.progress.rows += rows % ROWS_BETWEEN_LOOKS;
+        self.progress.rows += rows - told_rows;
         self.progress.bytes += bytes;
         self.copied_rows += rows;
         Ok(is_more)

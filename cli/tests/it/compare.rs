@@ -138,6 +138,27 @@ fn two_stores_are_bisected_to_the_row_that_differs() {
     }
 }
 
+/// A table without rows that only one store has was told on stderr and ended with 0, against the
+/// help; a script that asks before it deletes a copy took the stores for the same.
+#[test]
+fn a_table_that_only_one_store_has_is_a_difference() {
+    let engine = disk_engines().next().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let one = plain(engine, &place.path().join("one"));
+    let two = plain(engine, &place.path().join("two"));
+    {
+        let _alone = alone();
+        let schema = Schema::new(&[TableDef::new("more")]).unwrap();
+        drop(AnyStore::open(&two, &schema).unwrap());
+    }
+    for (left, right) in [(&one, &two), (&two, &one)] {
+        let ran = run(["diff", left, right]);
+        assert_eq!(ran.code, Some(1), "{ran}");
+        assert!(ran.stderr.contains("table more is in"), "{ran}");
+        run(["diff", left, right, "--table", "names"]).ok();
+    }
+}
+
 #[test]
 fn a_difference_is_shown_and_ends_with_1() {
     let engines: Vec<_> = disk_engines().collect();

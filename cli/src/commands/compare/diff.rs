@@ -103,7 +103,7 @@ pub(crate) fn run(args: &DiffArgs, out: &mut Output) -> Result<Exit> {
     let left = store::open_to_read(&args.left)?;
     let right = store::open_to_read(&args.right)?;
     let names = names(args, &left, &right)?;
-    let mut differences = 0;
+    let (mut differences, mut is_lopsided) = (0, false);
     let mut list = out.list("")?;
     for name in &names {
         let sides = (id(&left, name), id(&right, name));
@@ -113,6 +113,7 @@ pub(crate) fn run(args: &DiffArgs, out: &mut Output) -> Result<Exit> {
             } else {
                 (&args.right, &args.left)
             };
+            is_lopsided = true;
             say(&format!(
                 "chainstore: table {name} is in {has} and not in {lacks}"
             ));
@@ -134,9 +135,12 @@ pub(crate) fn run(args: &DiffArgs, out: &mut Output) -> Result<Exit> {
                 ""
             }
         ));
-        return Ok(Exit::Different);
     }
-    Ok(Exit::Done)
+    Ok(if differences > 0 || is_lopsided {
+        Exit::Different
+    } else {
+        Exit::Done
+    })
 }
 
 /// The names of the tables to compare, in order.
