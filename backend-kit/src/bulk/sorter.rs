@@ -1,9 +1,9 @@
 //! A sorter: a thread that sorts full chunks while the next one is gathered.
 //!
 //! Invariants: chunks come back in the order in which they were given; at most [`UNDER_WAY_MAX`]
-//! are on their way, so memory stays bounded; the thread ends with its sorter, which waits for it; a
-//! chunk that does not come back is told ([`Sorter::has_lost`]). Where the system gives no thread,
-//! chunks are sorted on the spot.
+//! are on their way, so memory stays bounded; the thread ends with its sorter, which waits for it;
+//! a chunk that does not come back is told ([`Sorter::has_lost`]). Where the system gives no
+//! thread, chunks are sorted on the spot.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};

@@ -179,8 +179,8 @@ impl Report {
             "Raw is the best use of the engine's own library: handles, options, iterators and \
              read transactions kept, values lent, batches of 10,000 sorted. Naive is the loop \
              that keeps nothing: a read transaction and an opened table for each get (redb), an \
-             iterator for each range (RocksDB). The raw transaction of RocksDB is a bare batch with \
-             gets that do not see it."
+             iterator for each range (RocksDB). The raw transaction of RocksDB is a bare batch \
+             with gets that do not see it."
                 .to_owned(),
             format!(
                 "Machine: {}; stores on {}, a write of 4 KiB with its sync takes {sync}. Load \

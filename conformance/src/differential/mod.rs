@@ -129,8 +129,8 @@ impl fmt::Display for Divergence {
         }
         write!(
             f,
-            "again: the same stores with CHAINSTORE_SEED={seed} and {EPISODE_OPS} operations, as in \
-             CHAINSTORE_SEED={seed} chainstore conform --no-mutants --ops {EPISODE_OPS}",
+            "again: the same stores with CHAINSTORE_SEED={seed} and {EPISODE_OPS} operations, as \
+             in CHAINSTORE_SEED={seed} chainstore conform --no-mutants --ops {EPISODE_OPS}",
             seed = self.seed
         )
     }

@@ -384,8 +384,8 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// A circle in words: why each of its transactions comes before the next, and the last before the
-    /// first, which is an edge of the kind `closing`.
+    /// A circle in words: why each of its transactions comes before the next, and the last before
+    /// the first, which is an edge of the kind `closing`.
     fn told(&self, circle: &[usize], closing: Edge) -> String {
         let kinds = [
             Edge::WriteWrite,

@@ -1,9 +1,9 @@
 //! A store of weaker isolation than is promised, for the tests of the checker: its transactions do
 //! not exclude each other.
 //!
-//! Invariants: a transaction reads the state at its beginning and its own writes; a commit is atomic.
-//! With [`Rule::FirstWins`] that is snapshot isolation, which allows write skew and nothing else;
-//! with [`Rule::LastWins`] updates are lost as well.
+//! Invariants: a transaction reads the state at its beginning and its own writes; a commit is
+//! atomic. With [`Rule::FirstWins`] that is snapshot isolation, which allows write skew and nothing
+//! else; with [`Rule::LastWins`] updates are lost as well.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -297,8 +297,8 @@ fn loose(rule: Rule) -> LooseStore {
     LooseStore::new(rule, &HISTORY_TABLES).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Snapshot isolation, which many engines call serializable: what it allows is found, and nothing is
-/// named that it does not allow.
+/// Snapshot isolation, which many engines call serializable: what it allows is found, and nothing
+/// is named that it does not allow.
 #[test]
 fn weaker_isolation_is_found_out_and_told_from_worse() {
     let seen = recorded(&[Anomaly::WriteSkew], || loose(Rule::FirstWins));

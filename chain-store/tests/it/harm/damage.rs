@@ -25,7 +25,8 @@ const JOB: &str = "CHAINSTORE_TEST_DAMAGE_JOB";
 
 const SEED: u64 = 0xda3a;
 
-/// A child that says nothing for this long hangs. Long, because a loaded disk takes its time with syncs.
+/// A child that says nothing for this long hangs. Long, because a loaded disk takes its time with
+/// syncs.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// Flips between two that are also tried with a store that is opened for writing.
