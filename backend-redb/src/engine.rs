@@ -5,7 +5,7 @@
 //! taken exclusively by compaction alone, which runs without views and writers, so beginning a
 //! transaction never waits for it. After a write failed nothing is written any more, and new views
 //! are of what the device holds, which is what the next opening will find. Cost: beginning a view
-//! is one uncontended read lock, redb's own begin, and one small list.
+//! is one uncontended read lock, redb's own begin, one count, and one small list.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,12 +26,13 @@ use storage_api::{
 };
 
 use crate::Bytes;
+use crate::eras::{Era, Eras, Oldest};
 use crate::error::{fail, fail_at, from_io};
 use crate::file::{LastEnd, Locking, Medium, Overlay, check_not_empty};
 use crate::live::{Frozen, Live};
 use crate::options::{CommitStrategy, RedbOptions};
 use crate::txn::{RedbBatch, RedbTxn};
-use crate::view::RedbView;
+use crate::view::{RedbView, ViewTxn};
 
 /// URL scheme, feature and marker.
 pub(crate) const NAME: &str = "redb";
@@ -86,6 +87,7 @@ pub(crate) struct Core {
     cache_bytes: Option<usize>,
     /// A commit that is not durable may have happened since the last durable one.
     volatile: AtomicBool,
+    eras: Eras,
 }
 
 impl fmt::Debug for RedbEngine {
@@ -156,6 +158,15 @@ impl Core {
         self.with_database(Database::begin_write)
     }
 
+    /// Begins what views read from. It is counted before it begins, so that no commit overlooks it.
+    fn begin_view(self: &Arc<Self>) -> Result<Arc<ViewTxn>> {
+        let alive = Alive {
+            era: self.eras.enter(),
+            core: Arc::clone(self),
+        };
+        Ok(Arc::new(ViewTxn::new(self.begin_read()?, alive)))
+    }
+
     fn begin_read(&self) -> Result<ReadTransaction> {
         if self.frozen.is_frozen() {
             return self.begin_salvaged_read();
@@ -212,9 +223,13 @@ impl Core {
         }
     }
 
+    /// Quick repair is left off beside an old view, which would pin every state of the allocator.
+    /// Without it redb removes the state that is there, so an older one is never believed.
     fn commit_durably(&self, mut txn: WriteTransaction) -> Result<(), CommitFailure> {
+        let is_quick =
+            self.strategy == CommitStrategy::QuickRepair && self.eras.commit() == Oldest::Young;
         txn.set_two_phase_commit(self.strategy != CommitStrategy::OnePhase);
-        txn.set_quick_repair(self.strategy == CommitStrategy::QuickRepair);
+        txn.set_quick_repair(is_quick);
         self.committed(txn.commit())?;
         self.volatile.store(false, Ordering::Relaxed);
         Ok(())
@@ -264,6 +279,24 @@ impl Core {
             drop(txn.open_table(table).map_err(fail)?);
         }
         self.commit_durably(txn).map_err(into_error)
+    }
+}
+
+/// That a read transaction lives. It keeps the database open, and the transaction counted.
+pub(crate) struct Alive {
+    era: Era,
+    core: Arc<Core>,
+}
+
+impl Alive {
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.core.eras.leave(self.era);
     }
 }
 
@@ -400,6 +433,7 @@ impl RawEngine for RedbEngine {
             persistent,
             cache_bytes,
             volatile: AtomicBool::new(false),
+            eras: Eras::default(),
         };
         if access == Access::ReadWrite {
             core.make_tables()?;
@@ -421,14 +455,13 @@ impl RawEngine for RedbEngine {
     }
 
     fn view(&self) -> Result<RedbView> {
-        let txn = Arc::new(self.core.begin_read()?);
-        Ok(RedbView::new(txn, Arc::clone(&self.core)))
+        self.core.begin_view().map(RedbView::new)
     }
 
     fn views(&self, count: usize) -> Result<Vec<RedbView>> {
-        let txn = Arc::new(self.core.begin_read()?);
+        let txn = self.core.begin_view()?;
         Ok((0..count)
-            .map(|_| RedbView::new(Arc::clone(&txn), Arc::clone(&self.core)))
+            .map(|_| RedbView::new(Arc::clone(&txn)))
             .collect())
     }
 

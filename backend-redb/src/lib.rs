@@ -8,9 +8,10 @@
 //! # What must always hold
 //! A table is opened once a transaction and kept, never once an operation. A commit that is asked
 //! to be durable is, when it returns: two-phase, with the state of the page allocator in it, so
-//! that opening after a crash walks nothing ([`CommitStrategy`] can trade that). A read-only store
-//! changes no byte of its file, after an unclean end too: what redb would write stays in memory.
-//! redb must outlive its read transactions, so every view holds the engine's core.
+//! that opening after a crash walks nothing, except beside an old view ([`CommitStrategy`] says
+//! when, and can trade it). A read-only store changes no byte of its file, after an unclean end
+//! too: what redb would write stays in memory. redb must outlive its read transactions, so every
+//! view holds the engine's core.
 //!
 //! # Cost
 //! A get allocates nothing and copies nothing: values are pinned in redb's page cache. A cursor
@@ -25,6 +26,7 @@
 
 mod check;
 mod engine;
+mod eras;
 mod error;
 mod file;
 mod live;

@@ -18,7 +18,7 @@ use redb::{
 use storage_api::{Count, Cursor, Entry, Error, ErrorKind, KeyRange, Reader, Result, TableId};
 
 use crate::Bytes;
-use crate::engine::Core;
+use crate::engine::{Alive, Core};
 use crate::error::fail;
 
 /// A value pinned in redb's page cache.
@@ -100,26 +100,42 @@ readable!(Table<'_, Bytes, Bytes>);
 
 type ViewTable = Box<ReadOnlyTable<Bytes, Bytes>>;
 
+/// What views read from: dropped before the word that it lives.
+pub(crate) struct ViewTxn {
+    txn: ReadTransaction,
+    alive: Alive,
+}
+
+impl ViewTxn {
+    pub(crate) fn new(txn: ReadTransaction, alive: Alive) -> Self {
+        Self { txn, alive }
+    }
+
+    fn core(&self) -> &Core {
+        self.alive.core()
+    }
+}
+
 /// A view of one commit. It keeps the database open.
 pub struct RedbView {
     tables: Box<[OnceCell<Option<ViewTable>>]>,
     /// Shared by views that were begun together.
-    txn: Arc<ReadTransaction>,
-    core: Arc<Core>,
+    txn: Arc<ViewTxn>,
 }
 
 impl fmt::Debug for RedbView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbView")
-            .field("core", &self.core)
+            .field("core", self.txn.core())
             .finish_non_exhaustive()
     }
 }
 
 impl RedbView {
-    pub(crate) fn new(txn: Arc<ReadTransaction>, core: Arc<Core>) -> Self {
-        let tables = (0..core.table_slots()).map(|_| OnceCell::new()).collect();
-        Self { tables, txn, core }
+    pub(crate) fn new(txn: Arc<ViewTxn>) -> Self {
+        let slots = txn.core().table_slots();
+        let tables = (0..slots).map(|_| OnceCell::new()).collect();
+        Self { tables, txn }
     }
 
     /// The table, opened at its first use; `None` when there is none in a store that is open for
@@ -142,9 +158,10 @@ impl RedbView {
     }
 
     fn open(&self, table: TableId) -> Result<Option<ViewTable>> {
-        match self.txn.open_table(self.core.definition(table)?) {
+        let core = self.txn.core();
+        match self.txn.txn.open_table(core.definition(table)?) {
             Ok(opened) => Ok(Some(Box::new(opened))),
-            Err(TableError::TableDoesNotExist(_)) if self.core.reads_missing_as_empty() => Ok(None),
+            Err(TableError::TableDoesNotExist(_)) if core.reads_missing_as_empty() => Ok(None),
             Err(error) => Err(fail(error)),
         }
     }

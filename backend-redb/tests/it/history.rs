@@ -11,8 +11,8 @@ use std::path::Path;
 use backend_kit::{RawBatch, RawEngine};
 use backend_redb::{BackendFactory, BackendSource, CommitStrategy, RedbOptions, RedbStore};
 use storage_api::{
-    Cursor, Durability, Engine, IfMissing, KeyRange, KvStore, Location, OpenOptions, Reader,
-    Schema, TableDef, TableId, WriteBatch, WriteTxn, Writer,
+    Cursor, Durability, Engine, IfMissing, KeyRange, KvStore, Location, OpenOptions, OpenReport,
+    Reader, Schema, TableDef, TableId, WriteBatch, WriteTxn, Writer,
 };
 
 use crate::image::{Event, Image, Recorder};
@@ -45,6 +45,20 @@ pub(crate) enum Acks {
     Volatile,
 }
 
+/// Whether views are held while a history goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Views {
+    /// None.
+    Dropped,
+    /// One view at a time, for so many commits that quick repair is left off beside it for half of
+    /// them, and none for a few commits in between. The store stays open meanwhile.
+    Held,
+}
+
+/// Commits from one view that is held to the next, and those of them that it is held for.
+const VIEW_EVERY: u64 = 150;
+const VIEW_COMMITS: u64 = 130;
+
 /// What a store did, state by state, beside what its disk was told.
 #[derive(Debug)]
 pub(crate) struct History {
@@ -54,6 +68,23 @@ pub(crate) struct History {
     /// Events of the making of the store.
     pub(crate) made: usize,
     directory: tempfile::TempDir,
+}
+
+/// A view that is held, and the number of its commit.
+type HeldView = (<RedbStore as KvStore>::ReadTxn, u64);
+
+/// Begins and ends the view that is held beside the commits; what it reads never changed.
+fn turn_view(store: &RedbStore, states: &[State], commit: u64, held: &mut Option<HeldView>) {
+    match commit % VIEW_EVERY {
+        1 => *held = Some((store.begin_read().unwrap(), commit)),
+        VIEW_COMMITS => {
+            let (view, number) = held.take().unwrap();
+            for (table, rows) in TABLES.into_iter().zip(&states[number as usize]) {
+                compare(&view, table, rows).unwrap();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// A directory for the marker and the lock, in memory where the machine has such a file system: the
@@ -68,7 +99,7 @@ fn open(
     strategy: CommitStrategy,
     if_missing: IfMissing,
     disk: &Recorder,
-) -> storage_api::Result<RedbStore> {
+) -> storage_api::Result<(RedbStore, OpenReport)> {
     let disk = disk.clone();
     let mut redb = RedbOptions::default();
     redb.commit_strategy = strategy;
@@ -77,7 +108,7 @@ fn open(
     options.if_missing = if_missing;
     options.memory_budget_bytes = Some(4 << 20);
     let location = Location::Directory(directory);
-    RedbStore::open(location, &schema(), &options, &redb).map(|(store, _)| store)
+    RedbStore::open(location, &schema(), &options, &redb)
 }
 
 /// A change of some keys of every table, on its way into a writer and into the model.
@@ -109,12 +140,19 @@ fn change(dice: &mut Dice, commit: u64, state: &mut State, writer: &mut impl Wri
 impl History {
     /// Makes a store and commits to it in both lanes, with aborts, savepoints, syncs, compactions
     /// and closings in between.
-    pub(crate) fn run(strategy: CommitStrategy, seed: u64, commits: u64, acks: Acks) -> Self {
+    pub(crate) fn run(
+        strategy: CommitStrategy,
+        seed: u64,
+        commits: u64,
+        acks: Acks,
+        views: Views,
+    ) -> Self {
         let directory = directory();
         let path = directory.path().join("store");
         let mut dice = Dice::new(seed);
         let disk = Recorder::default();
-        let mut store = open(&path, strategy, IfMissing::Create, &disk).unwrap();
+        let (mut store, _) = open(&path, strategy, IfMissing::Create, &disk).unwrap();
+        let mut held = None;
         let made = disk.len_of_history();
         let mut states = vec![State::default()];
         for commit in 1..=commits {
@@ -133,22 +171,25 @@ impl History {
             if durability != Durability::Volatile || acks == Acks::Volatile {
                 disk.note(Event::Durable(commit));
             }
+            if views == Views::Held {
+                turn_view(&store, &states, commit, &mut held);
+            }
             match dice.below(12) {
                 0 => {
                     store.sync().unwrap();
                     disk.note(Event::Durable(commit));
                 }
-                1 => {
+                1 if held.is_none() => {
                     drop(store);
-                    store = open(&path, strategy, IfMissing::Fail, &disk).unwrap();
+                    (store, _) = open(&path, strategy, IfMissing::Fail, &disk).unwrap();
                 }
-                2 if commit % 3 == 0 => {
+                2 if commit % 3 == 0 && held.is_none() => {
                     store.as_compact().unwrap().compact().unwrap();
                 }
                 _ => {}
             }
         }
-        drop(store);
+        drop((held, store));
         Self {
             strategy,
             states,
@@ -160,6 +201,11 @@ impl History {
 
     /// Opens a disk as a store.
     pub(crate) fn open(&self, disk: &Recorder) -> storage_api::Result<RedbStore> {
+        self.recover(disk).map(|(store, _)| store)
+    }
+
+    /// Opens a disk as a store, with what that took.
+    pub(crate) fn recover(&self, disk: &Recorder) -> storage_api::Result<(RedbStore, OpenReport)> {
         let path = self.directory.path().join("store");
         // The seal of the directory is of another moment than the image.
         let _none_yet = std::fs::remove_file(path.join("CHAINSTORE.seal"));

@@ -5,6 +5,7 @@
 mod cursor;
 mod damage;
 mod faults;
+mod held;
 mod history;
 mod image;
 mod open;
