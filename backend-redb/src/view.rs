@@ -24,16 +24,6 @@ use crate::error::fail;
 /// A value pinned in redb's page cache.
 pub struct RedbValue<'a>(AccessGuard<'a, Bytes>);
 
-impl<'a> RedbValue<'a> {
-    /// redb checks where a value ends when it is looked at, and panics on a damaged page. That is
-    /// now, where a panic is caught, and not at the caller's next use.
-    #[inline]
-    fn new(value: AccessGuard<'a, Bytes>) -> Self {
-        let _checked = value.value();
-        Self(value)
-    }
-}
-
 impl Deref for RedbValue<'_> {
     type Target = [u8];
 
@@ -73,7 +63,14 @@ macro_rules! readable {
             #[inline]
             fn value(&self, key: &[u8]) -> Result<Option<RedbValue<'_>>> {
                 match ReadableTable::get(self, key) {
-                    Ok(value) => Ok(value.map(RedbValue::new)),
+                    Ok(Some(value)) => {
+                        // redb checks where a value ends when it is looked at, and panics on a
+                        // damaged page. That is now, where a panic is caught, and not at the
+                        // caller's next use.
+                        let _checked = value.value();
+                        Ok(Some(RedbValue(value)))
+                    }
+                    Ok(None) => Ok(None),
                     Err(error) => Err(fail(error)),
                 }
             }
@@ -277,12 +274,16 @@ impl<'a> RedbCursor<'a> {
         let Some(gap) = &mut self.gap else {
             return Ok(None);
         };
-        let turned = self.row.take().is_some() && self.side == Side::Before;
+        let turned = self.row.is_some() && self.side == Side::Before;
+        self.row = None;
         if turned {
             gap.next().map_err(fail)?;
         }
         // Moved into its place at once: a row is 300 bytes, and each move of it is a copy.
-        self.row = gap.next().map_err(fail)?;
+        match gap.next() {
+            Ok(row) => self.row = row,
+            Err(error) => return Err(fail(error)),
+        }
         self.side = Side::Behind;
         if let Some((key, _)) = &self.row
             && !self.range.is_below_end(key.value())
@@ -298,11 +299,15 @@ impl<'a> RedbCursor<'a> {
         let Some(gap) = &mut self.gap else {
             return Ok(None);
         };
-        let turned = self.row.take().is_some() && self.side == Side::Behind;
+        let turned = self.row.is_some() && self.side == Side::Behind;
+        self.row = None;
         if turned {
             gap.prev().map_err(fail)?;
         }
-        self.row = gap.prev().map_err(fail)?;
+        match gap.prev() {
+            Ok(row) => self.row = row,
+            Err(error) => return Err(fail(error)),
+        }
         self.side = Side::Before;
         if let Some((key, _)) = &self.row
             && key.value() < self.range.start()
