@@ -6,6 +6,7 @@
 //! failed write by the caller.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use storage_api::{Error, ErrorKind, Result};
@@ -47,6 +48,37 @@ pub(crate) fn call_with_sink<E: RawEngine>(
     match callers {
         Some(panic) => resume_unwind(panic),
         None => done,
+    }
+}
+
+/// Calls the caller back from within the engine, and says so meanwhile.
+#[inline(always)]
+pub(crate) fn call_back<E: RawEngine, T>(
+    is_callers: &Cell<bool>,
+    callback: impl FnOnce() -> T,
+) -> T {
+    if !E::MAY_PANIC {
+        return callback();
+    }
+    is_callers.set(true);
+    let answer = callback();
+    is_callers.set(false);
+    answer
+}
+
+/// Calls into the engine, which calls the caller back: a panic while `is_callers` says so is the
+/// caller's own and goes on to the caller.
+pub(crate) fn call_with_callback<E: RawEngine>(
+    is_callers: &Cell<bool>,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    if !E::MAY_PANIC {
+        return work();
+    }
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done,
+        Err(panic) if is_callers.get() => resume_unwind(panic),
+        Err(panic) => Err(panicked(&*panic)),
     }
 }
 

@@ -5,13 +5,15 @@
 //! is checked before it is lent. Cost over the engine's call: an index into the reader's own table
 //! of rules and counts, two comparisons and one addition.
 
+use std::cell::Cell;
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 use std::time::Instant;
 
 use storage_api::{
-    CommitSeq, Count, Cursor, Entry, Error, KeyRange, ReadTxn, Reader, Result, TableId, envelope,
+    CommitSeq, Count, Cursor, Entry, Error, KeyRange, ReadTxn, Reader, Result, TableId, Visit,
+    envelope,
 };
 
 use crate::boundary;
@@ -138,9 +140,11 @@ pub(crate) fn cursor<'r, E: RawEngine, R: Reader>(
         table,
         envelope: rule.envelope,
         watch,
-        count,
         shared,
-        mark: None,
+        strides: Strides {
+            count,
+            mark: Cell::new(None),
+        },
     })
 }
 
@@ -164,6 +168,35 @@ pub(crate) fn commit_seq<E: RawEngine, R: Reader>(reader: &R) -> Result<CommitSe
     }
 }
 
+/// Counts the rows of a cursor and times them by strides.
+struct Strides<'r> {
+    count: &'r TableTally,
+    /// When the last stride of rows ended, and the count of rows at that time.
+    mark: Cell<Option<(Instant, u64)>>,
+}
+
+impl Strides<'_> {
+    /// Before a move that may lead to a row.
+    #[inline(always)]
+    fn before_row<E: RawEngine>(&self, shared: &Shared<E>, table: TableId) {
+        if self.count.ends_stride() {
+            self.time(shared, table);
+        }
+    }
+
+    /// Records how long the rows since the last mark took, if they are one stride.
+    #[cold]
+    fn time<E: RawEngine>(&self, shared: &Shared<E>, table: TableId) {
+        let (now, rows) = (Instant::now(), self.count.rows.get());
+        if let Some((began, before)) = self.mark.replace(Some((now, rows)))
+            && rows.wrapping_sub(before) == SCAN_STRIDE_ROWS
+        {
+            let took = now.saturating_duration_since(began);
+            shared.meter.record_scan(table, took);
+        }
+    }
+}
+
 /// A cursor over one table. A row whose envelope is damaged is an error of that move; the next move
 /// goes on behind it.
 pub struct TableCursor<'r, E: RawEngine, C> {
@@ -172,10 +205,8 @@ pub struct TableCursor<'r, E: RawEngine, C> {
     table: TableId,
     envelope: bool,
     watch: Option<(&'r Registry, Deadline)>,
-    count: &'r TableTally,
     shared: &'r Shared<E>,
-    /// When the last stride of rows ended, and the count of rows at that time.
-    mark: Option<(Instant, u64)>,
+    strides: Strides<'r>,
 }
 
 impl<E: RawEngine, C> fmt::Debug for TableCursor<'_, E, C> {
@@ -187,18 +218,6 @@ impl<E: RawEngine, C> fmt::Debug for TableCursor<'_, E, C> {
 }
 
 impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
-    /// Records how long the rows since the last mark took, if they are one stride.
-    #[cold]
-    fn time_stride(&mut self) {
-        let (now, rows) = (Instant::now(), self.count.rows.get());
-        if let Some((began, before)) = self.mark.replace((now, rows))
-            && rows.wrapping_sub(before) == SCAN_STRIDE_ROWS
-        {
-            let took = now.saturating_duration_since(began);
-            self.shared.meter.record_scan(self.table, took);
-        }
-    }
-
     #[inline(always)]
     fn step<'c>(
         &'c mut self,
@@ -229,16 +248,76 @@ impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
     }
 }
 
+impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
+    /// Scans rows that need no check.
+    fn scan_plain(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        let Some(raw) = &mut self.raw else {
+            return Ok(());
+        };
+        let (shared, strides, table) = (self.shared, &self.strides, self.table);
+        let is_callers = Cell::new(false);
+        let mut each = |entry: Entry<'_>| {
+            strides.count.count_row();
+            strides.before_row(shared, table);
+            boundary::call_back::<E, _>(&is_callers, || visit(entry))
+        };
+        boundary::call_with_callback::<E>(&is_callers, || raw.scan(&mut each))
+            .map_err(|error| shared.explain(error, "scan", table))
+    }
+
+    /// Scans rows of a table with envelope, or of a view that grows too old: a row that fails its
+    /// check is not handed on, and before each move the age is looked at.
+    fn scan_checked(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        let Some(raw) = &mut self.raw else {
+            return Ok(());
+        };
+        let (shared, strides, table) = (self.shared, &self.strides, self.table);
+        let (envelope, watch) = (self.envelope, self.watch);
+        let explain = |error| shared.explain(error, "scan", table);
+        let is_callers = Cell::new(false);
+        let mut stopped = Ok(());
+        let mut each = |Entry { key, value }: Entry<'_>| {
+            let opened = if envelope {
+                envelope::open(table, key, value).map_err(explain)
+            } else {
+                Ok(value)
+            };
+            let value = match opened {
+                Ok(value) => value,
+                Err(error) => {
+                    stopped = Err(error);
+                    return ControlFlow::Break(());
+                }
+            };
+            strides.count.count_row();
+            strides.before_row(shared, table);
+            boundary::call_back::<E, _>(&is_callers, || visit(Entry { key, value }))?;
+            let young = watch.map_or(Ok(()), |(registry, deadline)| {
+                registry.check(Some(deadline))
+            });
+            match young {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    stopped = Err(error);
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        boundary::call_with_callback::<E>(&is_callers, || raw.scan(&mut each)).map_err(explain)?;
+        stopped
+    }
+}
+
 impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
     #[inline]
     fn first(&mut self) -> Result<Option<Entry<'_>>> {
-        self.count.count_seek();
+        self.strides.count.count_seek();
         self.step("first", |raw| raw.first())
     }
 
     #[inline]
     fn last(&mut self) -> Result<Option<Entry<'_>>> {
-        self.count.count_seek();
+        self.strides.count.count_seek();
         self.step("last", |raw| raw.last())
     }
 
@@ -247,13 +326,13 @@ impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
         if key.is_empty() {
             return self.first();
         }
-        self.count.count_seek();
+        self.strides.count.count_seek();
         self.step("seek", |raw| raw.seek(key))
     }
 
     #[inline]
     fn seek_back(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>> {
-        self.count.count_seek();
+        self.strides.count.count_seek();
         if key.is_empty() {
             // No key is at or before the empty one, and engines never see it: stand before the
             // first row.
@@ -265,10 +344,8 @@ impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
 
     #[inline(always)]
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
-        let count = self.count;
-        if count.ends_stride() {
-            self.time_stride();
-        }
+        self.strides.before_row(self.shared, self.table);
+        let count = self.strides.count;
         let row = self.step("next", |raw| raw.next());
         if let Ok(Some(_)) = row {
             count.count_row();
@@ -278,15 +355,25 @@ impl<E: RawEngine, C: Cursor> Cursor for TableCursor<'_, E, C> {
 
     #[inline(always)]
     fn prev(&mut self) -> Result<Option<Entry<'_>>> {
-        let count = self.count;
-        if count.ends_stride() {
-            self.time_stride();
-        }
+        self.strides.before_row(self.shared, self.table);
+        let count = self.strides.count;
         let row = self.step("prev", |raw| raw.prev());
         if let Ok(Some(_)) = row {
             count.count_row();
         }
         row
+    }
+
+    fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        self.strides.before_row(self.shared, self.table);
+        if let Some((registry, deadline)) = self.watch {
+            registry.check(Some(deadline))?;
+        }
+        if self.envelope || self.watch.is_some() {
+            self.scan_checked(visit)
+        } else {
+            self.scan_plain(visit)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::ops::Bound;
 
 use heed::types::Bytes;
 use heed::{RoIter, RoRange, RoRevIter, RoRevRange, RoTxn};
-use storage_api::{Cursor, Entry, Error, KeyRange, Result};
+use storage_api::{Cursor, Entry, Error, KeyRange, Result, Visit};
 
 use crate::env::{Db, OpenEnv};
 use crate::error::{ENGINE, corruption};
@@ -276,5 +276,54 @@ impl Cursor for LmdbCursor<'_> {
             }
         };
         self.backward_on(row)
+    }
+
+    fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        loop {
+            let row = match &mut self.moving {
+                Moving::Upwards(rows) => scan_rows(rows, &self.range, &mut self.place, visit),
+                Moving::Forward(rows) => scan_rows(rows, &self.range, &mut self.place, visit),
+                Moving::Not | Moving::Backward(_) | Moving::Downwards(_) => {
+                    match self.turn_forward()? {
+                        Some(entry) if visit(entry).is_continue() => continue,
+                        Some(_) | None => return Ok(()),
+                    }
+                }
+            };
+            return match row {
+                Scanned::Broken => Ok(()),
+                Scanned::Ended(row) => self.end(row, Place::After).map(|_| ()),
+            };
+        }
+    }
+}
+
+/// How a scan of the rows of an iterator ended.
+enum Scanned<'a> {
+    /// On the row that the visitor broke at.
+    Broken,
+    /// With what is no row of the range.
+    Ended(Option<heed::Result<Row<'a>>>),
+}
+
+/// Hands the rows of the range to the visitor. The place is noted before it is called, so that the
+/// cursor stands there whatever the visitor does.
+#[inline(always)]
+fn scan_rows<'a>(
+    rows: &mut impl Iterator<Item = heed::Result<Row<'a>>>,
+    range: &KeyRange,
+    place: &mut Place<'a>,
+    visit: &mut Visit<'_>,
+) -> Scanned<'a> {
+    loop {
+        match rows.next() {
+            Some(Ok((key, value))) if !key.is_empty() && range.is_below_end(key) => {
+                *place = Place::On(key);
+                if visit(Entry { key, value }).is_break() {
+                    return Scanned::Broken;
+                }
+            }
+            row => return Scanned::Ended(row),
+        }
     }
 }

@@ -3,7 +3,9 @@
 //! Invariants: a view holds its version alive; a cursor never leaves its range and allocates
 //! nothing.
 
-use storage_api::{Count, Cursor, Entry, Error, ErrorKind, KeyRange, Reader, Result, TableId};
+use storage_api::{
+    Count, Cursor, Entry, Error, ErrorKind, KeyRange, Reader, Result, TableId, Visit,
+};
 
 use crate::engine::Roots;
 use crate::tree::{self, Tree};
@@ -177,5 +179,24 @@ impl Cursor for MemCursor<'_> {
             Place::Before => None,
             Place::Behind => self.reach_last(),
         })
+    }
+
+    fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        let mut entry = match self.place {
+            Place::On => {
+                let row = self.inner.next();
+                self.upwards(row)
+            }
+            Place::Before => self.reach_first(),
+            Place::Behind => None,
+        };
+        while let Some(row) = entry {
+            if visit(row).is_break() {
+                break;
+            }
+            let row = self.inner.next();
+            entry = self.upwards(row);
+        }
+        Ok(())
     }
 }

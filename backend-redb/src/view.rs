@@ -15,7 +15,9 @@ use redb::{
     AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata,
     StorageError, Table, TableError,
 };
-use storage_api::{Count, Cursor, Entry, Error, ErrorKind, KeyRange, Reader, Result, TableId};
+use storage_api::{
+    Count, Cursor, Entry, Error, ErrorKind, KeyRange, Reader, Result, TableId, Visit,
+};
 
 use crate::Bytes;
 use crate::engine::{Alive, Core};
@@ -369,5 +371,36 @@ impl Cursor for RedbCursor<'_> {
 
     fn prev(&mut self) -> Result<Option<Entry<'_>>> {
         self.step_back()
+    }
+
+    /// A row stays where redb made it and is kept only when the scan ends on it.
+    fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        if self.gap.is_none() {
+            self.place_at_start()?;
+        }
+        let Some(gap) = &mut self.gap else {
+            return Ok(());
+        };
+        let turned = self.row.is_some() && self.side == Side::Before;
+        self.row = None;
+        self.side = Side::Behind;
+        if turned {
+            gap.next().map_err(fail)?;
+        }
+        while let Some((key, value)) = gap.next().map_err(fail)? {
+            let entry = Entry {
+                key: key.value(),
+                value: value.value(),
+            };
+            if !self.range.is_below_end(entry.key) {
+                gap.prev().map_err(fail)?;
+                break;
+            }
+            if visit(entry).is_break() {
+                self.row = Some((key, value));
+                break;
+            }
+        }
+        Ok(())
     }
 }

@@ -14,7 +14,7 @@ use metrics::Histogram;
 use storage_api::{
     Backup, Bulk, Capabilities, Catalogue, Commit, CommitSeq, Compact, Count, Cursor, Durability,
     Entry, KeyRange, KvStore, ReadTxn, Reader, Result, Savepoint, StoreStats, TableId, TableStats,
-    Verify, WriteBatch, WriteTxn, Writer,
+    Verify, Visit, WriteBatch, WriteTxn, Writer,
 };
 
 /// The histograms of one table.
@@ -303,5 +303,9 @@ impl<C: Cursor> Cursor for TimedCursor<'_, C> {
 
     fn prev(&mut self) -> Result<Option<Entry<'_>>> {
         self.inner.prev()
+    }
+
+    fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        self.inner.scan(visit)
     }
 }

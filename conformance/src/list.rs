@@ -129,6 +129,8 @@ macro_rules! for_each_case {
                 past_the_end_and_back:
                     "Past either end a cursor stays usable and steps back onto the last row.";
                 turning_round_on_every_row: "A cursor may turn round on any row.";
+                a_scan_stands_where_it_was_broken_off:
+                    "A scan hands on row by row and stands where it was broken off.";
                 seeks_are_clamped_to_the_range: "A seek never leaves the range.";
                 seeks_with_empty_and_long_keys:
                     "Seeks take empty keys and keys of any length.", traps 1 2;

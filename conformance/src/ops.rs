@@ -6,6 +6,7 @@
 //! `CHAINSTORE_TEST_SCALE` (`tenth`, the default, `full` or `soak`).
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
 use rand::{RngExt as _, SeedableRng as _};
@@ -354,19 +355,40 @@ pub(crate) enum Move {
     Prev,
     Seek(Vec<u8>),
     SeekBack(Vec<u8>),
+    /// A scan that is broken off at this many rows; one at least.
+    Scan(usize),
 }
 
 impl Move {
-    /// Does it to a store's cursor.
-    pub(crate) fn make<'c>(&self, cursor: &'c mut dyn Cursor) -> Result<Option<Entry<'c>>> {
-        match self {
+    /// Does it to a store's cursor, and gives the rows that it met to `visit`: one or none, and as
+    /// many as it may for a scan.
+    pub(crate) fn make(
+        &self,
+        cursor: &mut dyn Cursor,
+        visit: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<()> {
+        let row = match self {
             Self::First => cursor.first(),
             Self::Last => cursor.last(),
             Self::Next => cursor.next(),
             Self::Prev => cursor.prev(),
             Self::Seek(key) => cursor.seek(key),
             Self::SeekBack(key) => cursor.seek_back(key),
-        }
+            Self::Scan(rows_max) => {
+                let mut left = *rows_max;
+                return cursor.scan(&mut |row| {
+                    visit(row);
+                    left -= 1;
+                    if left == 0 {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                });
+            }
+        };
+        row?.into_iter().for_each(visit);
+        Ok(())
     }
 }
 
@@ -385,9 +407,19 @@ impl<'r> ModelCursor<'r> {
         Self { rows, place: 0 }
     }
 
-    /// Moves and says on which row it stands.
-    pub(crate) fn make(&mut self, step: &Move) -> Option<&'r Row> {
+    /// Moves and says which rows it met.
+    pub(crate) fn make(&mut self, step: &Move) -> &'r [Row] {
         let behind = self.rows.len() + 1;
+        if let Move::Scan(rows_max) = step {
+            let from = self.place.min(self.rows.len());
+            let met = &self.rows[from..][..(*rows_max).min(self.rows.len() - from)];
+            self.place = if met.len() == *rows_max {
+                from + rows_max
+            } else {
+                behind
+            };
+            return met;
+        }
         self.place = match step {
             Move::First => 1,
             Move::Last => self.rows.len(),
@@ -395,8 +427,13 @@ impl<'r> ModelCursor<'r> {
             Move::Prev => self.place.saturating_sub(1),
             Move::Seek(key) => 1 + self.rows.partition_point(|(row, _)| row < key),
             Move::SeekBack(key) => self.rows.partition_point(|(row, _)| row <= key),
+            Move::Scan(_) => behind,
         };
-        self.rows.get(self.place.checked_sub(1)?)
+        let row = self
+            .place
+            .checked_sub(1)
+            .and_then(|at| self.rows.get(at..=at));
+        row.unwrap_or_default()
     }
 }
 
@@ -405,18 +442,23 @@ pub(crate) fn walk(cursor: &mut dyn Cursor, rows: &[Row], moves: &[Move]) -> Cas
     let mut model = ModelCursor::new(rows);
     for (at, step) in moves.iter().enumerate() {
         let expected = model.make(step);
-        let found = step.make(cursor)?;
-        let same = match (&found, expected) {
-            (None, None) => true,
-            (Some(found), Some((key, value))) => found.key == key && found.value == value,
-            _ => false,
-        };
-        if !same {
+        // Keys of rows are noted only from the first one on that is another.
+        let (mut met, mut other) = (0, None);
+        step.make(cursor, &mut |found| {
+            let row = expected.get(met);
+            if row.is_none_or(|(key, value)| found.key != key || found.value != value) {
+                other.get_or_insert((met, found.key.to_vec()));
+            }
+            met += 1;
+        })?;
+        if other.is_some() || met != expected.len() {
+            let name = |row: Option<&[u8]>| row.map_or_else(|| "nothing".to_owned(), shown);
+            let at_row = other.as_ref().map_or(met, |(at, _)| *at);
             return Err(CaseError::failed(format!(
-                "after {:?}, {step:?}: expected {}, found {}",
+                "after {:?}, {step:?}: row {at_row}: expected {}, found {}",
                 &moves[at.saturating_sub(8)..at],
-                expected.map_or_else(|| "nothing".to_owned(), |(key, _)| shown(key)),
-                found.map_or_else(|| "nothing".to_owned(), |found| shown(found.key)),
+                name(expected.get(at_row).map(|(key, _)| &key[..])),
+                name(other.as_ref().map(|(_, key)| &key[..])),
             )));
         }
     }

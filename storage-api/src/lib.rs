@@ -54,7 +54,7 @@ pub use contract::{
     CommitOrder, Compact, CompactReport, Count, Cursor, Engine, Entry, Finding, IfMissing, KvStore,
     KvStoreExt, Location, OldestReader, OpenOptions, OpenReport, Persistence, ReadTxn, Reader,
     ReaderExt, ReaderLimits, Rows, Savepoint, StoreStats, TableCheck, TableStats, Verify,
-    VerifyReport, WriteBatch, WriteTxn, Writer,
+    VerifyReport, Visit, WriteBatch, WriteTxn, Writer,
 };
 pub use erased::{DynStore, ErasedStore};
 pub use error::{Error, ErrorKind, Result, Source};

@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) sync_fails: AtomicBool,
     /// A cursor is damaged at the row of this number, counted from 1, and begins again.
     pub(crate) thrown_back_at: AtomicUsize,
+    /// A cursor panics at the row of this number, counted from 1.
+    pub(crate) row_panics_at: AtomicUsize,
 }
 
 /// Where something fails before anything is changed.
@@ -130,6 +132,8 @@ impl TestCursor<'_> {
             self.at = 0;
             return Err(Error::corruption("rows", "a damaged page"));
         }
+        let panics_at = self.plan.row_panics_at.load(Ordering::SeqCst);
+        assert!(at == 0 || at != panics_at, "the library's own");
         let row = at.checked_sub(1).and_then(|at| self.rows.get(at));
         Ok(row.map(|(key, value)| Entry { key, value }))
     }

@@ -1,5 +1,6 @@
 //! What a store does after its engine failed: poison, panics, damage, marks that are gone.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use backend_kit::Store;
 use storage_api::{
-    Clock, Durability, Engine, ErrorKind, KvStore, Location, ManualClock, OpenOptions, Reader,
-    Schema, TableDef, TableId, Verify, WriteBatch, WriteTxn, Writer,
+    Clock, Cursor, Durability, Engine, Error, ErrorKind, KeyRange, KvStore, Location, ManualClock,
+    OpenOptions, Reader, Schema, TableDef, TableId, Verify, WriteBatch, WriteTxn, Writer,
 };
 
 use crate::engine::{Failing, Plan, TestEngine};
@@ -146,6 +147,35 @@ fn a_panic_of_the_callers_sink_is_the_callers() {
     }))
     .unwrap_err();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"mine"));
+}
+
+#[test]
+fn a_panic_of_the_visitor_is_the_callers_and_one_of_the_library_is_an_error() {
+    let plan = Arc::new(Plan::default());
+    let store = open(&plan);
+    [b"1", b"2", b"3"].iter().for_each(|key| put(&store, *key));
+    let view = store.begin_read().unwrap();
+    let mut cursor = view.cursor(T, KeyRange::all()).unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        cursor.scan(&mut |_| std::panic::panic_any("mine"))
+    }))
+    .unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"mine"));
+    // After a row that the visitor took, and after one that it broke off at.
+    plan.row_panics_at.store(3, Ordering::SeqCst);
+    for flow in [ControlFlow::Continue(()), ControlFlow::Break(())] {
+        let mut rows = 0;
+        let scanned = cursor.first().unwrap().map(drop).and_then(|()| {
+            let scanned = cursor.scan(&mut |_| {
+                rows += 1;
+                flow
+            });
+            scanned.err()
+        });
+        assert_eq!(rows, 1);
+        let is_panic = |error: Error| matches!(error.kind(), ErrorKind::EnginePanic { .. });
+        assert_eq!(scanned.map(is_panic), flow.is_continue().then_some(true));
+    }
 }
 
 #[test]

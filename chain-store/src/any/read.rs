@@ -200,6 +200,11 @@ macro_rules! any_cursor {
             fn prev(&mut self) -> storage_api::Result<Option<storage_api::Entry<'_>>> {
                 each!(Self, self, cursor => cursor.prev())
             }
+
+            #[inline]
+            fn scan(&mut self, visit: &mut storage_api::Visit<'_>) -> storage_api::Result<()> {
+                each!(Self, self, cursor => cursor.scan(visit))
+            }
         }
 
         impl std::fmt::Debug for $cursors {

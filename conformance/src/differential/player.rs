@@ -269,12 +269,13 @@ fn answered(reader: &dyn ReadProbe, query: &Query, answer: &mut Vec<u8>) -> Resu
         Query::Walk(table, range, moves) => {
             let mut cursor = reader.cursor(*table, range.clone())?;
             for step in moves {
-                match step.make(&mut *cursor)? {
-                    Some(row) => {
-                        say_bytes(answer, row.key);
-                        say_bytes(answer, row.value);
-                    }
-                    None => say(answer, "none"),
+                let before = answer.len();
+                step.make(&mut *cursor, &mut |row| {
+                    say_bytes(answer, row.key);
+                    say_bytes(answer, row.value);
+                })?;
+                if answer.len() == before {
+                    say(answer, "none");
                 }
             }
         }

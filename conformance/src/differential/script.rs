@@ -233,13 +233,14 @@ impl Maker {
     }
 
     fn step_of_cursor(&mut self, table: TableId) -> Move {
-        match self.dice.below(10) {
+        match self.dice.below(11) {
             0 => Move::First,
             1 => Move::Last,
             2..=4 => Move::Next,
             5..=7 => Move::Prev,
             8 => Move::Seek(self.key(table)),
-            _ => Move::SeekBack(self.key(table)),
+            9 => Move::SeekBack(self.key(table)),
+            _ => Move::Scan(1 + self.dice.below(5) as usize),
         }
     }
 }

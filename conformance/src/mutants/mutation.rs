@@ -58,6 +58,10 @@ mutations! {
     FreshPrevGivesLast,
     /// A step forward from before the first row gives the second.
     NextFromBeforeSkips,
+    /// A scan that is broken off has moved on by one row.
+    BrokenScanGoesOn,
+    /// A scan ends one row before the end.
+    ScanLeavesLast,
     /// Deletes are ignored.
     DeleteIgnored,
     /// A delete of an absent key removes the key before it.

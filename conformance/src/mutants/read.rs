@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use storage_api::{
     CommitSeq, Count, Cursor, Entry, Error, ErrorKind, KeyRange, KvStore, ReadTxn, Reader, Result,
-    TableId,
+    TableId, Visit,
 };
 
 use super::Mutation;
@@ -322,5 +322,24 @@ impl Cursor for MutantCursor<'_> {
             _ => self.place.saturating_sub(1),
         };
         self.stand(place)
+    }
+
+    fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        let end = match self.mutation {
+            Mutation::ScanLeavesLast => self.rows.len(),
+            _ => self.behind(),
+        };
+        while self.place + 1 < end
+            && let Some(entry) = self.next()?
+        {
+            if visit(entry).is_break() {
+                if self.mutation == Mutation::BrokenScanGoesOn {
+                    self.next()?;
+                }
+                return Ok(());
+            }
+        }
+        self.stand(self.behind())?;
+        Ok(())
     }
 }

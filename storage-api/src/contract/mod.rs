@@ -25,6 +25,6 @@ pub use open::{
     Access, ChainId, CommitOrder, Engine, IfMissing, Location, OpenOptions, OpenReport,
     Persistence, ReaderLimits,
 };
-pub use read::{Count, Cursor, Entry, ReadTxn, Reader, ReaderExt, Rows};
+pub use read::{Count, Cursor, Entry, ReadTxn, Reader, ReaderExt, Rows, Visit};
 pub use store::{KvStore, KvStoreExt, OldestReader, StoreStats, TableStats};
 pub use write::{Savepoint, WriteTxn, Writer};

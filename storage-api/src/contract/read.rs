@@ -162,7 +162,26 @@ pub trait Cursor {
     /// # Errors
     /// As [`Cursor::first`].
     fn prev(&mut self) -> Result<Option<Entry<'_>>>;
+
+    /// Moves on from row to row as [`Cursor::next`] does and hands each to `visit`, until it breaks
+    /// or no row is left. The cursor then stands where that last move led it: on the row that
+    /// `visit` broke at, or behind the last row. Cost: what a move costs besides the engine's own
+    /// step is paid once a scan and not once a row, in the erased form too.
+    ///
+    /// # Errors
+    /// As [`Cursor::next`]; `visit` may have been called for some of the rows.
+    fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        while let Some(entry) = self.next()? {
+            if visit(entry).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
+
+/// What takes the rows of a scan, and breaks to end it.
+pub type Visit<'v> = dyn FnMut(Entry<'_>) -> ControlFlow<()> + 'v;
 
 /// An owned, consistent view of all tables at one commit. It may move between threads, and it
 /// outlives the store's handle (which keeps the directory locked until the view drops). Not
@@ -195,13 +214,7 @@ pub trait ReaderExt: Reader {
         range: KeyRange,
         mut visit: impl FnMut(Entry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        let mut cursor = self.cursor(table, range)?;
-        while let Some(entry) = cursor.next()? {
-            if visit(entry).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.cursor(table, range)?.scan(&mut visit)
     }
 
     /// The rows of the range as an iterator of owned copies; two allocations a row.
@@ -224,10 +237,10 @@ pub trait ReaderExt: Reader {
             return Ok(rows);
         }
         let mut rows = 0;
-        let mut cursor = self.cursor(table, KeyRange::all())?;
-        while cursor.next()?.is_some() {
+        self.cursor(table, KeyRange::all())?.scan(&mut |_| {
             rows += 1;
-        }
+            ControlFlow::Continue(())
+        })?;
         Ok(rows)
     }
 }

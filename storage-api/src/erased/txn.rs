@@ -9,7 +9,7 @@ use std::ops::Deref;
 use smallvec::SmallVec;
 
 use crate::commit::{Commit, CommitSeq, Durability};
-use crate::contract::{Count, Cursor, Entry, ReadTxn, Reader, Savepoint, WriteTxn, Writer};
+use crate::contract::{Count, Cursor, Entry, ReadTxn, Reader, Savepoint, Visit, WriteTxn, Writer};
 use crate::erased::traits::{ErasedReadTxn, ErasedReader, ErasedWriteTxn};
 use crate::error::Result;
 use crate::range::KeyRange;
@@ -62,6 +62,10 @@ impl Cursor for DynCursor<'_> {
     #[inline]
     fn prev(&mut self) -> Result<Option<Entry<'_>>> {
         self.0.prev()
+    }
+
+    fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        self.0.scan(visit)
     }
 }
 

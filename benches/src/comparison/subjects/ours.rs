@@ -147,11 +147,16 @@ impl Contestant for Ours {
         let mut found = 0;
         for start in starts {
             let mut cursor = view.cursor(self.table, KeyRange::from_key(start))?;
-            for _ in 0..rows {
-                let Some(entry) = cursor.next()? else { break };
+            let end = found + rows;
+            cursor.scan(&mut |entry| {
                 black_box((entry.key.first(), entry.value.first()));
                 found += 1;
-            }
+                if found < end {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
         }
         Ok(Some(found))
     }

@@ -1,13 +1,14 @@
 //! Our stores, by one piece of code for the static types, the enum and the erased form.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use chain_store::{AnyStore, EngineName, Opener, StoreUrl};
 use storage_api::{
-    Cursor, Durability, DynStore, Entry, KeyRange, KvStore, Reader, Schema, TableDef, TableId,
-    WriteBatch, WriteTxn, Writer,
+    Cursor, Durability, DynStore, Entry, KeyRange, KvStore, Reader, ReaderExt as _, Schema,
+    TableDef, TableId, WriteBatch, WriteTxn, Writer,
 };
 
 #[cfg(feature = "lmdb")]
@@ -168,27 +169,31 @@ impl<R: Reader> Reading<R> {
             let range = KeyRange::from_key(&self.rows.keys[at]);
             let mut cursor = self.view.cursor(self.table, range)?;
             let mut found = 0;
-            while found < most
-                && let Some(Entry { key, value }) = cursor.next()?
-            {
+            cursor.scan(&mut |Entry { key, value }| {
                 look_at_row(key, value);
                 found += 1;
-            }
+                if found < most {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
             expect(found, most.min(self.rows.keys.len()))?;
         }
         Ok(())
     }
 
     fn scan(&self) -> Result<()> {
-        let mut cursor = self.view.cursor(self.table, KeyRange::all())?;
         let mut found = 0;
-        while let Some(Entry { key, value }) = cursor.next()? {
-            look_at_row(key, value);
+        self.view.scan(self.table, KeyRange::all(), |row| {
+            look_at_row(row.key, row.value);
             found += 1;
-        }
+            ControlFlow::Continue(())
+        })?;
         expect(found, self.rows.keys.len())
     }
 
+    /// A cursor that is stepped: there is no other way back.
     fn scan_back(&self) -> Result<()> {
         let mut cursor = self.view.cursor(self.table, KeyRange::all())?;
         let mut found = 0;

@@ -1,5 +1,6 @@
 //! Limits on old views, with a clock that the case turns.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,11 @@ pub(crate) fn trap_11_an_old_view_is_told(lab: &Lab) -> CaseResult {
         cursor.last(),
         ErrorKind::ReaderTooOld { .. },
         "a cursor that was open"
+    );
+    ensure_refused!(
+        cursor.scan(&mut |_| ControlFlow::Continue(())),
+        ErrorKind::ReaderTooOld { .. },
+        "a scan of a cursor that was open"
     );
     drop(cursor);
     for round in 0..2 {

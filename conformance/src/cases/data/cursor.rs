@@ -21,6 +21,8 @@ fn moves() -> Vec<Move> {
     };
     moves.extend(keys.iter().map(|key| Move::Seek(key.to_vec())));
     moves.extend(keys.iter().map(|key| Move::SeekBack(key.to_vec())));
+    // Broken off among the rows, and at the end.
+    moves.extend([2, 9].map(Move::Scan));
     moves
 }
 
@@ -338,7 +340,8 @@ pub(crate) fn a_random_walk_over_many_rows(lab: &Lab) -> CaseResult {
                 1 => Move::Last,
                 2..=4 => Move::Seek(dice.key()),
                 5..=7 => Move::SeekBack(dice.key()),
-                8..=13 => Move::Next,
+                8..=12 => Move::Next,
+                13 | 14 => Move::Scan(1 + dice.below(40) as usize),
                 _ => Move::Prev,
             })
             .collect();
@@ -376,13 +379,61 @@ pub(crate) fn a_random_walk_in_a_transaction(lab: &Lab) -> CaseResult {
             .map(|_| match dice.below(10) {
                 0 => Move::Seek(dice.key()),
                 1 => Move::SeekBack(dice.key()),
-                2..=6 => Move::Next,
+                2..=5 => Move::Next,
+                6 => Move::Scan(1 + dice.below(40) as usize),
                 _ => Move::Prev,
             })
             .collect();
         walk(&mut *txn.cursor(s.a, range)?, &inside, &moves)?;
     }
     Ok(txn.abort()?)
+}
+
+pub(crate) fn a_scan_stands_where_it_was_broken_off(lab: &Lab) -> CaseResult {
+    let s = lab.open()?;
+    let rows = numbered_rows(100);
+    for table in [s.a, s.checked] {
+        s.fill_rows(table, &rows)?;
+        let all = in_range(&rows, &KeyRange::all());
+        let view = s.begin_read()?;
+        for rows_max in [1, 2, 50, 99, 100, 101, usize::MAX] {
+            for then in [
+                Move::Next,
+                Move::Prev,
+                Move::Scan(3),
+                Move::First,
+                Move::Last,
+            ] {
+                for before in [
+                    Move::First,
+                    Move::Last,
+                    Move::Prev,
+                    Move::Seek(all[50].0.clone()),
+                ] {
+                    let moves = [
+                        before,
+                        Move::Scan(rows_max),
+                        then.clone(),
+                        Move::Next,
+                        Move::Prev,
+                    ];
+                    walk(&mut *view.cursor(table, KeyRange::all())?, &all, &moves)?;
+                    walk(
+                        &mut *view.cursor(table, KeyRange::all())?,
+                        &all,
+                        &moves[1..],
+                    )?;
+                }
+            }
+        }
+        let nothing = KeyRange::half_open(b"x", b"x");
+        walk(
+            &mut *view.cursor(table, nothing)?,
+            &[],
+            &[Move::Scan(1), Move::Prev, Move::Scan(1)],
+        )?;
+    }
+    Ok(())
 }
 
 pub(crate) fn entries_carry_values_of_any_size(lab: &Lab) -> CaseResult {
