@@ -17,12 +17,30 @@ use crate::workload::Key;
 /// Address space, of which only what is used becomes a file.
 const MAP_BYTES: u64 = 64 << 30;
 
+/// One tuning at a time left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tuning {
+    /// As we use it.
+    Ours,
+    /// A read transaction for each get and each range.
+    TxnPerRead,
+    /// Sorted rows are put, not appended.
+    SortedPuts,
+    /// Rows are put as they come.
+    PutsAsTheyCome,
+}
+
 struct Lmdb {
+    tuning: Tuning,
     env: Env<WithoutTls>,
     rows: Database<'static, Bytes, Bytes>,
 }
 
 pub(super) fn make(dir: &Path, _: u64) -> Result<Box<dyn Contestant>> {
+    make_with(dir, Tuning::Ours)
+}
+
+pub(super) fn make_with(dir: &Path, tuning: Tuning) -> Result<Box<dyn Contestant>> {
     let env = backend_lmdb::open_raw(dir, MAP_BYTES)?;
     let rows = env
         .create_databases_and_commit(env.write_txn()?, |opener, txn| {
@@ -31,7 +49,7 @@ pub(super) fn make(dir: &Path, _: u64) -> Result<Box<dyn Contestant>> {
         })?
         .commit()
         .context("the table was not made")?;
-    Ok(Box::new(Lmdb { env, rows }))
+    Ok(Box::new(Lmdb { tuning, env, rows }))
 }
 
 impl Contestant for Lmdb {
@@ -46,9 +64,18 @@ impl Contestant for Lmdb {
 
     fn bulk_load(&self, script: &Script) -> Result<()> {
         let mut txn = self.env.write_txn()?;
+        if self.tuning == Tuning::PutsAsTheyCome {
+            for (key, value) in script.rows() {
+                self.rows.put(&mut txn, key, value)?;
+            }
+            return Ok(txn.commit()?);
+        }
+        let flags = match self.tuning {
+            Tuning::SortedPuts => PutFlags::empty(),
+            _ => PutFlags::APPEND,
+        };
         for (key, value) in script.sorted_rows() {
-            self.rows
-                .put_with_flags(&mut txn, PutFlags::APPEND, key, value)?;
+            self.rows.put_with_flags(&mut txn, flags, key, value)?;
         }
         Ok(txn.commit()?)
     }
@@ -68,9 +95,12 @@ impl Contestant for Lmdb {
     }
 
     fn gets(&self, keys: &[Key]) -> Result<usize> {
-        let txn = self.env.read_txn()?;
+        let mut txn = self.env.read_txn()?;
         let mut bytes = 0;
         for key in keys {
+            if self.tuning == Tuning::TxnPerRead {
+                txn = self.env.read_txn()?;
+            }
             if let Some(value) = self.rows.get(&txn, key)? {
                 bytes += value.len();
                 black_box(value.first());
@@ -80,9 +110,12 @@ impl Contestant for Lmdb {
     }
 
     fn ranges(&self, starts: &[Key], rows: usize) -> Result<Option<usize>> {
-        let txn = self.env.read_txn()?;
+        let mut txn = self.env.read_txn()?;
         let mut found = 0;
         for start in starts {
+            if self.tuning == Tuning::TxnPerRead {
+                txn = self.env.read_txn()?;
+            }
             let from = (Bound::Included(&start[..]), Bound::Unbounded);
             for row in self.rows.range(&txn, &from)?.take(rows) {
                 let (key, value) = row?;

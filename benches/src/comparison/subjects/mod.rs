@@ -13,11 +13,14 @@ mod ours;
 mod redb;
 #[cfg(feature = "rocks")]
 mod rocks;
+mod tuned;
 
 #[cfg(feature = "rocks")]
 pub(crate) use rocks::options as rocks_options;
 
 use std::path::Path;
+
+pub use tuned::{Tuned, tuned};
 
 use super::contestant::Maker;
 use super::host::Entrant;

@@ -19,14 +19,45 @@ use crate::workload::Key;
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 
+/// One tuning at a time left out, or taken from another side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tuning {
+    /// As we use it.
+    Ours,
+    /// A read transaction and an opened table for each get and each range.
+    TablePerRead,
+    /// Sorted rows are inserted one by one, not by a cursor.
+    SortedInserts,
+    /// Rows are inserted as they come.
+    InsertsAsTheyCome,
+    /// Commits without the state of the allocator: opening after a crash walks every page.
+    NoQuickRepair,
+    /// Commits of one sync, which trust a checksum: likewise.
+    OnePhase,
+}
+
 /// Compaction alone needs the database exclusively.
-struct Redb(RwLock<Database>);
+struct Redb {
+    database: RwLock<Database>,
+    tuning: Tuning,
+}
 
 pub(super) fn make(dir: &Path, memory_budget_bytes: u64) -> Result<Box<dyn Contestant>> {
+    make_with(dir, memory_budget_bytes, Tuning::Ours)
+}
+
+pub(super) fn make_with(
+    dir: &Path,
+    memory_budget_bytes: u64,
+    tuning: Tuning,
+) -> Result<Box<dyn Contestant>> {
     let mut builder = Builder::new();
     builder.set_cache_size(usize::try_from(memory_budget_bytes)?);
     let database = builder.create(dir.join("rows.redb"))?;
-    let store = Redb(RwLock::new(database));
+    let store = Redb {
+        database: RwLock::new(database),
+        tuning,
+    };
     let txn = store.begin()?;
     txn.open_table(ROWS)?;
     txn.commit()?;
@@ -35,7 +66,7 @@ pub(super) fn make(dir: &Path, memory_budget_bytes: u64) -> Result<Box<dyn Conte
 
 impl Redb {
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
-        work(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        work(&self.database.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A transaction whose commit is as durable and as quickly reopened as ours.
@@ -43,8 +74,11 @@ impl Redb {
         self.with(|database| {
             let mut txn = database.begin_write()?;
             txn.set_durability(Durability::Immediate)?;
-            txn.set_two_phase_commit(true);
-            txn.set_quick_repair(true);
+            txn.set_two_phase_commit(self.tuning != Tuning::OnePhase);
+            txn.set_quick_repair(!matches!(
+                self.tuning,
+                Tuning::OnePhase | Tuning::NoQuickRepair
+            ));
             Ok(txn)
         })
     }
@@ -68,12 +102,26 @@ impl Contestant for Redb {
         let txn = self.begin()?;
         {
             let mut table = txn.open_table(ROWS)?;
-            // The cursor fills pages to the end and descends for no row.
-            let mut end = table.lower_bound_mut(Bound::Unbounded::<&[u8]>)?;
-            for (key, value) in script.sorted_rows() {
-                end.insert_before(&key[..], value)?;
+            match self.tuning {
+                Tuning::SortedInserts => {
+                    for (key, value) in script.sorted_rows() {
+                        table.insert(&key[..], value)?;
+                    }
+                }
+                Tuning::InsertsAsTheyCome => {
+                    for (key, value) in script.rows() {
+                        table.insert(&key[..], value)?;
+                    }
+                }
+                _ => {
+                    // The cursor fills pages to the end and descends for no row.
+                    let mut end = table.lower_bound_mut(Bound::Unbounded::<&[u8]>)?;
+                    for (key, value) in script.sorted_rows() {
+                        end.insert_before(&key[..], value)?;
+                    }
+                    end.close()?;
+                }
             }
-            end.close()?;
         }
         Ok(txn.commit()?)
     }
@@ -94,9 +142,12 @@ impl Contestant for Redb {
     }
 
     fn gets(&self, keys: &[Key]) -> Result<usize> {
-        let table = self.table()?;
+        let mut table = self.table()?;
         let mut bytes = 0;
         for key in keys {
+            if self.tuning == Tuning::TablePerRead {
+                table = self.table()?;
+            }
             if let Some(value) = table.get(&key[..])? {
                 let value = value.value();
                 bytes += value.len();
@@ -107,9 +158,12 @@ impl Contestant for Redb {
     }
 
     fn ranges(&self, starts: &[Key], rows: usize) -> Result<Option<usize>> {
-        let table = self.table()?;
+        let mut table = self.table()?;
         let mut found = 0;
         for start in starts {
+            if self.tuning == Tuning::TablePerRead {
+                table = self.table()?;
+            }
             for row in table.range(&start[..]..)?.take(rows) {
                 let (key, value) = row?;
                 black_box((key.value().first(), value.value().first()));
@@ -131,7 +185,10 @@ impl Contestant for Redb {
     }
 
     fn compact(&self) -> Result<Offered> {
-        let mut database = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         while database.compact()? {}
         Ok(Offered::Done)
     }

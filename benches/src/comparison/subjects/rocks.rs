@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, CompactOptions, DB, DBCompressionType,
-    IngestExternalFileOptions, Options, SstFileWriter, WriteBatch, WriteBufferManager,
-    WriteOptions,
+    DBRawIterator, DataBlockIndexType, IngestExternalFileOptions, Options, ReadOptions,
+    SstFileWriter, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::comparison::contestant::{About, Contestant, Level, Offered};
@@ -16,8 +16,34 @@ use crate::comparison::script::{Changes, Script};
 use crate::machine;
 use crate::workload::Key;
 
+/// One tuning at a time left out, or taken from another side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tuning {
+    /// As we use it.
+    Ours,
+    /// No bloom filters.
+    NoFilter,
+    /// Blocks of 4 KiB, RocksDB's default.
+    SmallBlocks,
+    /// A hash index in each block.
+    HashIndex,
+    /// No compression.
+    Uncompressed,
+    /// The LRU cache, RocksDB's default.
+    LruCache,
+    /// Checksums of blocks are not verified when they are read.
+    Unverified,
+    /// An iterator for each range.
+    IteratorPerRange,
+    /// Values are copied out.
+    CopiedValues,
+    /// Sorted batches of 100,000 rows, each synced, and no ingestion.
+    LoadByBatches,
+}
+
 struct Rocks {
     db: DB,
+    tuning: Tuning,
     options: Options,
     dir: PathBuf,
     durable: WriteOptions,
@@ -26,7 +52,14 @@ struct Rocks {
 
 /// The options of our plain table and database, so that only the way of use differs.
 pub(crate) fn options(memory_budget_bytes: usize) -> Options {
-    let cache = Cache::new_hyper_clock_cache(memory_budget_bytes, 0);
+    tuned(memory_budget_bytes, Tuning::Ours)
+}
+
+fn tuned(memory_budget_bytes: usize, tuning: Tuning) -> Options {
+    let cache = match tuning {
+        Tuning::LruCache => Cache::new_lru_cache(memory_budget_bytes),
+        _ => Cache::new_hyper_clock_cache(memory_budget_bytes, 0),
+    };
     let memtables_bytes = memory_budget_bytes / 4;
     let memtables = WriteBufferManager::new_write_buffer_manager_with_cache(
         memtables_bytes,
@@ -35,8 +68,15 @@ pub(crate) fn options(memory_budget_bytes: usize) -> Options {
     );
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&cache);
-    blocks.set_block_size(16 << 10);
-    blocks.set_bloom_filter(10.0, false);
+    let block_kib = if tuning == Tuning::SmallBlocks { 4 } else { 16 };
+    blocks.set_block_size(block_kib << 10);
+    if tuning != Tuning::NoFilter {
+        blocks.set_bloom_filter(10.0, false);
+    }
+    if tuning == Tuning::HashIndex {
+        blocks.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+        blocks.set_data_block_hash_ratio(0.75);
+    }
     blocks.set_whole_key_filtering(true);
     blocks.set_optimize_filters_for_memory(true);
     blocks.set_cache_index_and_filter_blocks(true);
@@ -48,15 +88,28 @@ pub(crate) fn options(memory_budget_bytes: usize) -> Options {
     options.set_write_buffer_manager(&memtables);
     options.set_write_buffer_size((memtables_bytes / 2).min(64 << 20));
     options.set_bytes_per_sync(1 << 20);
-    options.set_compression_type(DBCompressionType::Lz4);
-    options.set_memtable_prefix_bloom_ratio(0.02);
+    options.set_compression_type(match tuning {
+        Tuning::Uncompressed => DBCompressionType::None,
+        _ => DBCompressionType::Lz4,
+    });
+    if tuning != Tuning::NoFilter {
+        options.set_memtable_prefix_bloom_ratio(0.02);
+    }
     options.set_memtable_whole_key_filtering(true);
     options.set_block_based_table_factory(&blocks);
     options
 }
 
 pub(super) fn make(dir: &Path, memory_budget_bytes: u64) -> Result<Box<dyn Contestant>> {
-    let options = options(usize::try_from(memory_budget_bytes)?);
+    make_with(dir, memory_budget_bytes, Tuning::Ours)
+}
+
+pub(super) fn make_with(
+    dir: &Path,
+    memory_budget_bytes: u64,
+    tuning: Tuning,
+) -> Result<Box<dyn Contestant>> {
+    let options = tuned(usize::try_from(memory_budget_bytes)?, tuning);
     let db = DB::open(&options, dir.join("db"))?;
     let write = |sync| {
         let mut write = WriteOptions::default();
@@ -65,11 +118,24 @@ pub(super) fn make(dir: &Path, memory_budget_bytes: u64) -> Result<Box<dyn Conte
     };
     Ok(Box::new(Rocks {
         db,
+        tuning,
         options,
         dir: dir.to_owned(),
         durable: write(true),
         buffered: write(false),
     }))
+}
+
+impl Rocks {
+    fn read_options(&self) -> ReadOptions {
+        let mut read = ReadOptions::default();
+        read.set_verify_checksums(self.tuning != Tuning::Unverified);
+        read
+    }
+
+    fn iterator(&self) -> DBRawIterator<'_> {
+        self.db.raw_iterator_opt(self.read_options())
+    }
 }
 
 impl Contestant for Rocks {
@@ -83,6 +149,14 @@ impl Contestant for Rocks {
     }
 
     fn bulk_load(&self, script: &Script) -> Result<()> {
+        if self.tuning == Tuning::LoadByBatches {
+            for rows in script.sorted_rows().chunks(100_000) {
+                let mut batch = WriteBatch::default();
+                rows.iter().for_each(|(key, value)| batch.put(key, value));
+                self.db.write_opt(batch, &self.durable)?;
+            }
+            return Ok(());
+        }
         let file = self.dir.join("rows.sst");
         let mut writer = SstFileWriter::create(&self.options);
         writer.open(&file)?;
@@ -112,10 +186,20 @@ impl Contestant for Rocks {
     }
 
     fn gets(&self, keys: &[Key]) -> Result<usize> {
-        let snapshot = self.db.snapshot();
+        let (mut read, snapshot) = (self.read_options(), self.db.snapshot());
+        read.set_snapshot(&snapshot);
         let mut bytes = 0;
+        if self.tuning == Tuning::CopiedValues {
+            for key in keys {
+                if let Some(value) = self.db.get_opt(key, &read)? {
+                    bytes += value.len();
+                    black_box(value.first());
+                }
+            }
+            return Ok(bytes);
+        }
         for key in keys {
-            if let Some(value) = snapshot.get_pinned(key)? {
+            if let Some(value) = self.db.get_pinned_opt(key, &read)? {
                 bytes += value.len();
                 black_box(value.first());
             }
@@ -124,9 +208,12 @@ impl Contestant for Rocks {
     }
 
     fn ranges(&self, starts: &[Key], rows: usize) -> Result<Option<usize>> {
-        let mut iterator = self.db.raw_iterator();
+        let mut iterator = self.iterator();
         let mut found = 0;
         for start in starts {
+            if self.tuning == Tuning::IteratorPerRange {
+                iterator = self.iterator();
+            }
             iterator.seek(start);
             for _ in 0..rows {
                 let Some((key, value)) = iterator.item() else {
@@ -142,7 +229,7 @@ impl Contestant for Rocks {
     }
 
     fn scan(&self) -> Result<Option<usize>> {
-        let mut iterator = self.db.raw_iterator();
+        let mut iterator = self.iterator();
         iterator.seek_to_first();
         let mut found = 0;
         while let Some((key, value)) = iterator.item() {
