@@ -184,6 +184,19 @@ impl Strides<'_> {
         }
     }
 
+    /// The end of a stride, and what follows it.
+    #[cold]
+    #[inline(never)]
+    fn time_and<E: RawEngine, T>(
+        &self,
+        shared: &Shared<E>,
+        table: TableId,
+        then: impl FnOnce() -> T,
+    ) -> T {
+        self.time(shared, table);
+        then()
+    }
+
     /// Records how long the rows since the last mark took, if they are one stride.
     #[cold]
     fn time<E: RawEngine>(&self, shared: &Shared<E>, table: TableId) {
@@ -256,10 +269,15 @@ impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
         };
         let (shared, strides, table) = (self.shared, &self.strides, self.table);
         let is_callers = Cell::new(false);
-        let mut each = |entry: Entry<'_>| {
+        let mut each = |key: &[u8], value: &[u8]| {
             strides.count.count_row();
-            strides.before_row(shared, table);
-            boundary::call_back::<E, _>(&is_callers, || visit(entry))
+            // Apart, so that nothing is saved for it in the other rows.
+            if strides.count.ends_stride() {
+                return strides.time_and(shared, table, || {
+                    boundary::call_back::<E, _>(&is_callers, || visit(key, value))
+                });
+            }
+            boundary::call_back::<E, _>(&is_callers, || visit(key, value))
         };
         boundary::call_with_callback::<E>(&is_callers, || raw.scan(&mut each))
             .map_err(|error| shared.explain(error, "scan", table))
@@ -276,7 +294,7 @@ impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
         let explain = |error| shared.explain(error, "scan", table);
         let is_callers = Cell::new(false);
         let mut stopped = Ok(());
-        let mut each = |Entry { key, value }: Entry<'_>| {
+        let mut each = |key: &[u8], value: &[u8]| {
             let opened = if envelope {
                 envelope::open(table, key, value).map_err(explain)
             } else {
@@ -291,7 +309,7 @@ impl<E: RawEngine, C: Cursor> TableCursor<'_, E, C> {
             };
             strides.count.count_row();
             strides.before_row(shared, table);
-            boundary::call_back::<E, _>(&is_callers, || visit(Entry { key, value }))?;
+            boundary::call_back::<E, _>(&is_callers, || visit(key, value))?;
             let young = watch.map_or(Ok(()), |(registry, deadline)| {
                 registry.check(Some(deadline))
             });

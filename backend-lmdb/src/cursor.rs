@@ -7,6 +7,7 @@
 //! with an empty key cannot have been written and is reported as corruption.
 
 use std::fmt;
+use std::mem;
 use std::ops::Bound;
 
 use heed::types::Bytes;
@@ -278,52 +279,53 @@ impl Cursor for LmdbCursor<'_> {
         self.backward_on(row)
     }
 
+    /// The iterator is taken out meanwhile: a visitor that panics leaves the cursor without one, at
+    /// the place where the scan began.
     fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
         loop {
-            let row = match &mut self.moving {
-                Moving::Upwards(rows) => scan_rows(rows, &self.range, &mut self.place, visit),
-                Moving::Forward(rows) => scan_rows(rows, &self.range, &mut self.place, visit),
+            let (row, place) = match mem::replace(&mut self.moving, Moving::Not) {
+                Moving::Upwards(mut rows) => {
+                    let ended = scan_rows(&mut rows, &self.range, visit);
+                    self.moving = Moving::Upwards(rows);
+                    ended
+                }
+                Moving::Forward(mut rows) => {
+                    let ended = scan_rows(&mut rows, &self.range, visit);
+                    self.moving = Moving::Forward(rows);
+                    ended
+                }
                 Moving::Not | Moving::Backward(_) | Moving::Downwards(_) => {
                     match self.turn_forward()? {
-                        Some(entry) if visit(entry).is_continue() => continue,
+                        Some(row) if visit(row.key, row.value).is_continue() => continue,
                         Some(_) | None => return Ok(()),
                     }
                 }
             };
-            return match row {
-                Scanned::Broken => Ok(()),
-                Scanned::Ended(row) => self.end(row, Place::After).map(|_| ()),
-            };
+            if let Place::On(_) = place {
+                self.place = place;
+                return Ok(());
+            }
+            return self.end(row, place).map(|_| ());
         }
     }
 }
 
-/// How a scan of the rows of an iterator ended.
-enum Scanned<'a> {
-    /// On the row that the visitor broke at.
-    Broken,
-    /// With what is no row of the range.
-    Ended(Option<heed::Result<Row<'a>>>),
-}
-
-/// Hands the rows of the range to the visitor. The place is noted before it is called, so that the
-/// cursor stands there whatever the visitor does.
+/// Hands the rows of the range to the visitor. Gives the place of the row that it broke at; else
+/// what is no row of the range.
 #[inline(always)]
 fn scan_rows<'a>(
     rows: &mut impl Iterator<Item = heed::Result<Row<'a>>>,
     range: &KeyRange,
-    place: &mut Place<'a>,
     visit: &mut Visit<'_>,
-) -> Scanned<'a> {
+) -> (Option<heed::Result<Row<'a>>>, Place<'a>) {
     loop {
         match rows.next() {
             Some(Ok((key, value))) if !key.is_empty() && range.is_below_end(key) => {
-                *place = Place::On(key);
-                if visit(Entry { key, value }).is_break() {
-                    return Scanned::Broken;
+                if visit(key, value).is_break() {
+                    return (None, Place::On(key));
                 }
             }
-            row => return Scanned::Ended(row),
+            row => return (row, Place::After),
         }
     }
 }

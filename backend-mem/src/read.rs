@@ -191,7 +191,7 @@ impl Cursor for MemCursor<'_> {
             Place::Behind => None,
         };
         while let Some(row) = entry {
-            if visit(row).is_break() {
+            if visit(row.key, row.value).is_break() {
                 break;
             }
             let row = self.inner.next();

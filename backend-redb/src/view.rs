@@ -388,15 +388,11 @@ impl Cursor for RedbCursor<'_> {
             gap.next().map_err(fail)?;
         }
         while let Some((key, value)) = gap.next().map_err(fail)? {
-            let entry = Entry {
-                key: key.value(),
-                value: value.value(),
-            };
-            if !self.range.is_below_end(entry.key) {
+            if !self.range.is_below_end(key.value()) {
                 gap.prev().map_err(fail)?;
                 break;
             }
-            if visit(entry).is_break() {
+            if visit(key.value(), value.value()).is_break() {
                 self.row = Some((key, value));
                 break;
             }

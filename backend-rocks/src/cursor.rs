@@ -10,7 +10,7 @@
 use std::fmt;
 
 use smallvec::SmallVec;
-use storage_api::{Cursor, Entry, KeyRange, Result, TableId};
+use storage_api::{Cursor, Entry, KeyRange, Result, TableId, Visit};
 
 use crate::error::{fail, skipped_too_many};
 use crate::view::{Patience, RocksView, Walker};
@@ -310,6 +310,44 @@ impl Cursor for RocksCursor<'_> {
             Place::On => self.go(Move::Prev),
             Place::Before => Ok(None),
             Place::Behind => self.last(),
+        }
+    }
+
+    fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        let mut to = match self.place {
+            Place::On => Move::Next,
+            Place::Before => Move::First,
+            Place::Behind => return Ok(()),
+        };
+        loop {
+            let Some(walker) = &mut self.walker else {
+                return Ok(());
+            };
+            perform(walker, to, &self.range);
+            let flow = match walker.rows().item() {
+                Some((key, value)) if self.range.is_below_end(key) => {
+                    self.place = Place::On;
+                    if self.lane == Lane::Pooled {
+                        self.mark.note(key, to);
+                    }
+                    visit(key, value)
+                }
+                Some(_) => {
+                    self.place = Place::Behind;
+                    return Ok(());
+                }
+                None => {
+                    self.settle(to)?;
+                    match self.lend(to) {
+                        Some(Entry { key, value }) => visit(key, value),
+                        None => return Ok(()),
+                    }
+                }
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+            to = Move::Next;
         }
     }
 }

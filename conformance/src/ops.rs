@@ -376,8 +376,8 @@ impl Move {
             Self::SeekBack(key) => cursor.seek_back(key),
             Self::Scan(rows_max) => {
                 let mut left = *rows_max;
-                return cursor.scan(&mut |row| {
-                    visit(row);
+                return cursor.scan(&mut |key, value| {
+                    visit(Entry { key, value });
                     left -= 1;
                     if left == 0 {
                         ControlFlow::Break(())

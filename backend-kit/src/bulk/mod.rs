@@ -22,6 +22,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use storage_api::{
@@ -92,21 +93,12 @@ struct Folder {
 /// Numbers the folders of loads that run at the same time in this process.
 static LOADS: AtomicU64 = AtomicU64::new(0);
 
-/// Tries to make a folder of a load before giving up.
-const FOLDER_TRIES: u32 = 1_000;
+/// Held while folders are made and removed: a load that ends removes the common one when it is the
+/// last, which must not happen between another's making that one and its own in it.
+static FOLDERS: Mutex<()> = Mutex::new(());
 
-/// Makes a folder and the common one above it, which another load that ends may remove before this
-/// one is in it.
-fn make_below_shared(path: &Path) -> io::Result<()> {
-    let mut tries = 1;
-    loop {
-        match fs::create_dir_all(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < FOLDER_TRIES => {
-                tries += 1;
-            }
-            made => return made,
-        }
-    }
+fn alone() -> MutexGuard<'static, ()> {
+    FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Folder {
@@ -123,7 +115,8 @@ impl Folder {
             return Ok(None);
         };
         if !self.is_made {
-            make_below_shared(path)
+            let _alone = alone();
+            fs::create_dir_all(path)
                 .map_err(|error| Error::from_io(error, path.display().to_string()))?;
             self.is_made = true;
         }
@@ -145,6 +138,7 @@ impl Drop for Folder {
             // What stays behind is removed by the next opening.
             let _ = fs::remove_dir_all(path);
             if let Some(parent) = path.parent() {
+                let _alone = alone();
                 // Fails while another load has its folder there.
                 let _ = fs::remove_dir(parent);
             }

@@ -162,7 +162,8 @@ fn a_damaged_run_fails_the_load() {
 }
 
 /// A load that ends removes the common folder when it was the last one there, and did so between
-/// another load's making that folder and its own in it, which then failed with `NotFound`.
+/// another load's making that folder and its own in it, which then failed with `NotFound`, or with
+/// `AlreadyExists` when the removal came a moment later.
 #[test]
 fn folders_of_loads_that_come_and_go_do_not_hinder_each_other() {
     let dir = tempfile::tempdir().unwrap();

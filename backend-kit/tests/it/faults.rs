@@ -157,7 +157,7 @@ fn a_panic_of_the_visitor_is_the_callers_and_one_of_the_library_is_an_error() {
     let view = store.begin_read().unwrap();
     let mut cursor = view.cursor(T, KeyRange::all()).unwrap();
     let panic = catch_unwind(AssertUnwindSafe(|| {
-        cursor.scan(&mut |_| std::panic::panic_any("mine"))
+        cursor.scan(&mut |_, _| std::panic::panic_any("mine"))
     }))
     .unwrap_err();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"mine"));
@@ -166,7 +166,7 @@ fn a_panic_of_the_visitor_is_the_callers_and_one_of_the_library_is_an_error() {
     for flow in [ControlFlow::Continue(()), ControlFlow::Break(())] {
         let mut rows = 0;
         let scanned = cursor.first().unwrap().map(drop).and_then(|()| {
-            let scanned = cursor.scan(&mut |_| {
+            let scanned = cursor.scan(&mut |_, _| {
                 rows += 1;
                 flow
             });

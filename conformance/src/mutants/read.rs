@@ -332,7 +332,7 @@ impl Cursor for MutantCursor<'_> {
         while self.place + 1 < end
             && let Some(entry) = self.next()?
         {
-            if visit(entry).is_break() {
+            if visit(entry.key, entry.value).is_break() {
                 if self.mutation == Mutation::BrokenScanGoesOn {
                     self.next()?;
                 }

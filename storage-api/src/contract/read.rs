@@ -172,7 +172,7 @@ pub trait Cursor {
     /// As [`Cursor::next`]; `visit` may have been called for some of the rows.
     fn scan(&mut self, visit: &mut Visit<'_>) -> Result<()> {
         while let Some(entry) = self.next()? {
-            if visit(entry).is_break() {
+            if visit(entry.key, entry.value).is_break() {
                 break;
             }
         }
@@ -180,8 +180,8 @@ pub trait Cursor {
     }
 }
 
-/// What takes the rows of a scan, and breaks to end it.
-pub type Visit<'v> = dyn FnMut(Entry<'_>) -> ControlFlow<()> + 'v;
+/// What takes the rows of a scan, key before value, and breaks to end it.
+pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 
 /// An owned, consistent view of all tables at one commit. It may move between threads, and it
 /// outlives the store's handle (which keeps the directory locked until the view drops). Not
@@ -214,7 +214,8 @@ pub trait ReaderExt: Reader {
         range: KeyRange,
         mut visit: impl FnMut(Entry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        self.cursor(table, range)?.scan(&mut visit)
+        self.cursor(table, range)?
+            .scan(&mut |key, value| visit(Entry { key, value }))
     }
 
     /// The rows of the range as an iterator of owned copies; two allocations a row.
@@ -237,7 +238,7 @@ pub trait ReaderExt: Reader {
             return Ok(rows);
         }
         let mut rows = 0;
-        self.cursor(table, KeyRange::all())?.scan(&mut |_| {
+        self.cursor(table, KeyRange::all())?.scan(&mut |_, _| {
             rows += 1;
             ControlFlow::Continue(())
         })?;

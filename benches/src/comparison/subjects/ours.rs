@@ -148,8 +148,8 @@ impl Contestant for Ours {
         for start in starts {
             let mut cursor = view.cursor(self.table, KeyRange::from_key(start))?;
             let end = found + rows;
-            cursor.scan(&mut |entry| {
-                black_box((entry.key.first(), entry.value.first()));
+            cursor.scan(&mut |key, value| {
+                black_box((key.first(), value.first()));
                 found += 1;
                 if found < end {
                     ControlFlow::Continue(())

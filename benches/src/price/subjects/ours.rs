@@ -169,7 +169,7 @@ impl<R: Reader> Reading<R> {
             let range = KeyRange::from_key(&self.rows.keys[at]);
             let mut cursor = self.view.cursor(self.table, range)?;
             let mut found = 0;
-            cursor.scan(&mut |Entry { key, value }| {
+            cursor.scan(&mut |key, value| {
                 look_at_row(key, value);
                 found += 1;
                 if found < most {

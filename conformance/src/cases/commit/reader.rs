@@ -47,7 +47,7 @@ pub(crate) fn trap_11_an_old_view_is_told(lab: &Lab) -> CaseResult {
         "a cursor that was open"
     );
     ensure_refused!(
-        cursor.scan(&mut |_| ControlFlow::Continue(())),
+        cursor.scan(&mut |_, _| ControlFlow::Continue(())),
         ErrorKind::ReaderTooOld { .. },
         "a scan of a cursor that was open"
     );
