@@ -1,10 +1,10 @@
 //! What only this engine knows: how durable commits are made, and what the database is stored on.
 //!
-//! Invariants: no option changes what a store means; a strategy changes what a commit and an opening
-//! after a crash cost, a backend changes where the bytes are. Whatever the strategy, one forgotten
-//! view makes the file grow by what is replaced while it lives, never by the square of it: quick
-//! repair is left off beside an old view, and a crash then costs a walk of the file at the next
-//! opening, and no commit.
+//! Invariants: no option changes what a store means; a strategy changes what a commit and an
+//! opening after a crash cost, a backend changes where the bytes are. Whatever the strategy, one
+//! forgotten view makes the file grow by what is replaced while it lives, never by the square of
+//! it: quick repair is left off beside an old view, and a crash then costs a walk of the file at
+//! the next opening, and no commit.
 
 use std::fmt;
 use std::io;

@@ -173,8 +173,8 @@ fn report(arguments: &Arguments, stores: &[Tuned], records: &[Record]) -> String
         machine::versions()
     );
     format!(
-        "# What each tuning is worth\n\nMade {} by\n\n```sh\ncargo bench -p benches --bench tunings \
-         --features rocks\n```\n\n{}\n\n{}\n{}\n",
+        "# What each tuning is worth\n\nMade {} by\n\n```sh\ncargo bench -p benches --bench \
+         tunings --features rocks\n```\n\n{}\n\n{}\n{}\n",
         machine::today(),
         wrap(about, "", ""),
         tables.join("\n"),

@@ -2,8 +2,8 @@
 //! beside them costs.
 //!
 //! Invariants: beside a held view the file grows as it does without quick repair, give or take a
-//! fixed amount; a crash beside an old view costs a walk and no commit; a crash beside a young view,
-//! or after a commit that found no old one, costs no walk.
+//! fixed amount; a crash beside an old view costs a walk and no commit; a crash beside a young
+//! view, or after a commit that found no old one, costs no walk.
 
 use std::collections::VecDeque;
 
@@ -104,8 +104,8 @@ fn growth_bytes(strategy: CommitStrategy, commits: u64) -> u64 {
 }
 
 /// A store of 20,000 commits beside one forgotten view had grown to 10 GB, against 0.8 GB without
-/// quick repair: each commit wrote the allocator's state, which is as long as the file is large, and
-/// the view pinned every copy of it, so the file grew with the square of the commits.
+/// quick repair: each commit wrote the allocator's state, which is as long as the file is large,
+/// and the view pinned every copy of it, so the file grew with the square of the commits.
 #[test]
 fn a_forgotten_view_costs_what_it_costs_without_quick_repair() {
     let mut last = None;

@@ -240,7 +240,7 @@ impl Maker {
             5..=7 => Move::Prev,
             8 => Move::Seek(self.key(table)),
             9 => Move::SeekBack(self.key(table)),
-            _ => Move::Scan(1 + self.dice.below(5) as usize),
+            _ => Move::Scan(1 + self.dice.below(5)),
         }
     }
 }

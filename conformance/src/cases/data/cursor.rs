@@ -341,7 +341,7 @@ pub(crate) fn a_random_walk_over_many_rows(lab: &Lab) -> CaseResult {
                 2..=4 => Move::Seek(dice.key()),
                 5..=7 => Move::SeekBack(dice.key()),
                 8..=12 => Move::Next,
-                13 | 14 => Move::Scan(1 + dice.below(40) as usize),
+                13 | 14 => Move::Scan(1 + dice.below(40)),
                 _ => Move::Prev,
             })
             .collect();
@@ -380,7 +380,7 @@ pub(crate) fn a_random_walk_in_a_transaction(lab: &Lab) -> CaseResult {
                 0 => Move::Seek(dice.key()),
                 1 => Move::SeekBack(dice.key()),
                 2..=5 => Move::Next,
-                6 => Move::Scan(1 + dice.below(40) as usize),
+                6 => Move::Scan(1 + dice.below(40)),
                 _ => Move::Prev,
             })
             .collect();
