@@ -22,11 +22,18 @@ impl MemView {
     }
 }
 
+#[inline]
 pub(crate) fn table(tables: &[Tree], id: TableId) -> Result<&Tree> {
-    tables.get(id.index()).ok_or_else(|| {
-        Error::new(ErrorKind::UnknownTable {
-            table: id.to_string(),
-        })
+    match tables.get(id.index()) {
+        Some(table) => Ok(table),
+        None => Err(unknown(id)),
+    }
+}
+
+#[cold]
+fn unknown(id: TableId) -> Error {
+    Error::new(ErrorKind::UnknownTable {
+        table: id.to_string(),
     })
 }
 
@@ -34,7 +41,7 @@ impl Reader for MemView {
     type Value<'a> = &'a [u8];
     type Cursor<'a> = MemCursor<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn get(&self, id: TableId, key: &[u8]) -> Result<Option<&[u8]>> {
         Ok(table(&self.roots, id)?.get(key))
     }

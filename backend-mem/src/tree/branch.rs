@@ -187,7 +187,7 @@ impl Branch {
     }
 
     /// The index of the only child that may hold `key`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn route(&self, key: &[u8]) -> usize {
         let count = self.len().saturating_sub(1);
         let skip = self.skip as usize;

@@ -189,7 +189,7 @@ impl Leaf {
     }
 
     /// Where `key` is, or where it would be inserted.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, key: &[u8]) -> Result<usize, usize> {
         let skip = self.skip as usize;
         if skip > 0 {
