@@ -221,7 +221,9 @@ mod tests {
                 let kept = kept.unwrap_or_default();
                 let shown = kept.iter().any(|text| text.contains("blocks sto"));
                 assert!(shown, "{kept:?}");
-                let widest = kept.iter().map(|text| text.trim_end().len()).max();
+                // The spinner is one column wide and several bytes long.
+                let columns = |text: &String| text.trim_end().chars().count();
+                let widest = kept.iter().map(columns).max();
                 assert!(widest.is_some_and(|widest| widest <= 80), "{kept:?}");
             }
         }

@@ -319,6 +319,8 @@ impl<'s, E: RawEngine> Load<'s, E> {
         self.sorted_bytes = 0;
         let merge = Merge::new(Vec::new(), &sorted)?;
         let run = run::spill(merge, path)?;
+        // Merging a tier takes memory of its own.
+        drop(sorted);
         self.spilled_runs += 1;
         let Self { runs, folder, .. } = self;
         runs.add(run, &mut || folder.next_run())

@@ -15,8 +15,8 @@ use crate::table::TableId;
 /// A store that can be loaded in bulk.
 pub trait Bulk {
     /// Begins loading a table. Rows that come in ascending order go straight to the engine, which
-    /// on engines with one writer takes the writer's place until the load ends; other rows are only
-    /// gathered, and the writer's place is taken by [`BulkLoad::finish`].
+    /// takes the writer's place until the load ends, on every engine; other rows are only gathered,
+    /// and the writer's place is taken by [`BulkLoad::finish`].
     ///
     /// # Errors
     /// `UnknownTable`, `ReadOnly`, `Poisoned`.
@@ -53,8 +53,10 @@ const MEMORY_BUDGET_BYTES_DEFAULT: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BulkOptions {
-    /// Bytes of rows gathered in memory before they are sorted and spilled; 1 MiB at least. A store
-    /// in memory does not spill.
+    /// Bytes of sorted rows kept in memory before they are spilled; 1 MiB at least. It is no limit
+    /// of the load's memory: chunks being gathered and sorted, buffers of spilled runs and what the
+    /// engine holds come on top, at the default about one and a half times as much; see
+    /// `docs/decisions/0011`. A store in memory does not spill.
     pub memory_budget_bytes: u64,
 }
 
@@ -69,9 +71,11 @@ impl Default for BulkOptions {
 /// What a load did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BulkReport {
-    /// Rows written, each key once.
+    /// Rows handed to the engine. A key that was put several times counts once, or twice when its
+    /// first row had gone straight to the engine; so this is the number of distinct keys or a
+    /// little more, and never more than the rows that were put.
     pub rows: u64,
-    /// Bytes of their keys and values.
+    /// Bytes of their keys and values as they are stored, checksum envelopes included.
     pub bytes: u64,
     /// Sorted runs that were spilled to disk; 0 when everything was in order or fitted in memory.
     pub spilled_runs: u32,

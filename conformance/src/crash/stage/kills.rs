@@ -267,24 +267,32 @@ impl<H: CrashHarness> Stage<'_, H> {
         Ok(())
     }
 
-    /// Strikes as [`Stage::sweep`] does, over children that do wrong, and counts the stores that
-    /// are found wrong.
+    /// Strikes as [`Stage::sweep`] does, over children that do wrong, until a store is found wrong:
+    /// at one call in `stride` first, then at the others. Gives the number of kills that it took,
+    /// `None` when none found it out.
     ///
     /// # Errors
     /// Of the operating system.
-    pub fn count_wrong(&self, commits: u64, stride: usize) -> Result<usize, CaseError> {
+    pub fn kills_until_wrong(
+        &self,
+        commits: u64,
+        stride: usize,
+    ) -> Result<Option<usize>, CaseError> {
         let role = self.role(commits, Wait::BeforeWork, Mode::Crash);
         let mut tally = Tally::new(self.harness.engine(), "sabotage");
         self.clear()?;
         let log = self.log(&role)?;
         let points = log.points(|call| call.contains("write") || call.contains("sync"));
-        let mut wrong = 0;
-        for point in points.iter().step_by(stride.max(1)) {
+        let stride = stride.max(1);
+        let in_turns = (0..stride).flat_map(|first| points.iter().skip(first).step_by(stride));
+        for (kills, point) in in_turns.enumerate() {
             self.clear()?;
-            if let Some(acked) = self.kill_unjudged(&role, point, 0, &mut tally)? {
-                wrong += usize::from(self.judge(acked, acked + 1).is_err());
+            if let Some(acked) = self.kill_unjudged(&role, point, 0, &mut tally)?
+                && self.judge(acked, acked + 1).is_err()
+            {
+                return Ok(Some(kills + 1));
             }
         }
-        Ok(wrong)
+        Ok(None)
     }
 }
