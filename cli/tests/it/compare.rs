@@ -187,6 +187,9 @@ fn a_difference_is_shown_and_ends_with_1() {
         assert_eq!(rows[1]["only"], "left");
         assert!(lines.stderr.contains("there may be more"), "{lines}");
 
+        // A limit of none ended after the first table, and said of two stores that they are equal.
+        run(["diff", &one, &two, "--limit", "0"]).refused(2, &["--limit"]);
+
         let range = ["diff", &one, &two, "--table", "names", "--prefix", "01"];
         assert_eq!(run(range).text(), "~ names 0x0102 0x74776f 0x6f74686572\n");
         run(["diff", &one, &two, "--table", "numbers"]).ok();

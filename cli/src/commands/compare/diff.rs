@@ -47,8 +47,8 @@ pub(crate) struct DiffArgs {
     #[command(flatten)]
     range: RangeArgs,
 
-    /// Stop after so many differences.
-    #[arg(long, value_name = "N")]
+    /// Stop after so many differences, 1 at least.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 

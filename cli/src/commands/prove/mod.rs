@@ -46,13 +46,44 @@ fn workplace(dir: Option<&Path>) -> Result<tempfile::TempDir> {
         .with_context(|| format!("making a directory in {}", parent.display()))
 }
 
-/// The command line that makes this run again.
+/// The command line that makes this run again, for a page that others read: without the note,
+/// which stands in the page, and without the directories of this machine.
 fn command_line() -> String {
-    let words = std::env::args().skip(1);
-    std::iter::once("chainstore".to_owned())
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
+    printed_command(std::env::args().skip(1))
+}
+
+fn printed_command(mut words: impl Iterator<Item = String>) -> String {
+    let mut command = "chainstore".to_owned();
+    while let Some(word) = words.next() {
+        if word == "--note" {
+            words.next();
+        } else if !word.starts_with("--note=") {
+            command.push(' ');
+            command.push_str(&quoted(&without_directories(&word)));
+        }
+    }
+    command
+}
+
+/// An absolute path, alone or as the value of an option, as its last part.
+fn without_directories(word: &str) -> String {
+    let (option, value) = match word.split_once('=') {
+        Some((option, value)) if option.starts_with("--") => (format!("{option}="), value),
+        _ => (String::new(), word),
+    };
+    let path = Path::new(value);
+    let shown = path.file_name().filter(|_| path.is_absolute());
+    let shown = shown.map_or(value.into(), |name| name.to_string_lossy());
+    format!("{option}{shown}")
+}
+
+/// A word as a shell reads it as one.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// This program, to be started again as another process.
@@ -67,4 +98,45 @@ fn today() -> String {
     let date = date.ok().filter(|out| out.status.success());
     let date = date.and_then(|out| String::from_utf8(out.stdout).ok());
     date.map_or("unknown".to_owned(), |date| date.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printed_command;
+
+    fn printed(words: &[&str]) -> String {
+        printed_command(words.iter().map(|word| (*word).to_owned()))
+    }
+
+    #[test]
+    fn a_printed_command_can_be_pasted_and_tells_no_directory() {
+        let words = [
+            "bench",
+            "--engines",
+            "all",
+            "--note",
+            "of two words",
+            "--rows",
+            "10",
+        ];
+        assert_eq!(printed(&words), "chainstore bench --engines all --rows 10");
+        assert_eq!(
+            printed(&[
+                "conform",
+                "--note=a b",
+                "--dir=/home/me/x y",
+                "--out",
+                "/tmp/reports"
+            ]),
+            "chainstore conform '--dir=x y' --out reports"
+        );
+        assert_eq!(
+            printed(&["get", "it's", ""]),
+            r"chainstore get 'it'\''s' ''"
+        );
+        assert_eq!(
+            printed(&["--store", "redb:./a"]),
+            "chainstore --store redb:./a"
+        );
+    }
 }
