@@ -8,7 +8,7 @@
 //! so its plain batch is the yardstick there too.
 //! Reads of `BTreeMap` take its `RwLock`, one by one; a skip list has neither a snapshot nor an
 //! atomic batch. The last lines give the batch beside snapshots as a ratio, round by round, to the
-//! plain batch of `BTreeMap` and to our own.
+//! plain batch of `BTreeMap` and to our own, and commits of the engine beside views and without.
 //! "Warmed" batches use `Tree::warm`; the others have no such call and repeat their plain batch.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,8 +18,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use backend_mem::tree::Tree;
+use backend_mem::{MemOptions, MemStore};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use storage_api::{
+    Durability, Engine, KvStore, Location, OpenOptions, Result, Schema, TableDef, WriteBatch,
+    Writer,
+};
 
 const KEY_LEN: usize = 32;
 const VALUE_LEN: usize = 150;
@@ -520,7 +525,51 @@ fn print_table(columns: &[(&str, [Option<f64>; MEASURES.len()])]) {
     }
 }
 
-fn main() {
+/// Commits of the engine, beside views that are held and without: nanoseconds of one key. A commit
+/// always copies what it changes, because the published version is a view itself.
+fn engine_commits(keys: &[Key], value: &[u8], rounds: usize) -> Result<[Vec<f64>; 2]> {
+    let schema = Schema::new([&TableDef::new("rows")])?;
+    let options = OpenOptions::default();
+    let memory = MemOptions::default();
+    let (store, _) = MemStore::open(Location::Memory, &schema, &options, &memory)?;
+    let table = store.catalogue().id("rows")?;
+    let apply = |keys: &[Key]| -> Result<()> {
+        let mut batch = WriteBatch::new();
+        for key in keys {
+            batch.put(table, key, value)?;
+        }
+        store.apply(&batch, Durability::Volatile)?;
+        Ok(())
+    };
+    keys.chunks(100_000).try_for_each(apply)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut samples = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        let round = Round::new(&mut rng, keys);
+        for (held_max, batches) in [(0, &round.batches), (SNAPSHOTS_KEPT, &round.beside_batches)] {
+            let mut held = VecDeque::new();
+            let mut done = Ok(());
+            let nanos = nanos_per(batches.len() * BATCH_LEN, || {
+                for batch in batches {
+                    if held_max > 0 {
+                        held.push_back(store.begin_read());
+                        if held.len() > held_max {
+                            held.pop_front();
+                        }
+                    }
+                    if let Err(error) = apply(batch) {
+                        done = Err(error);
+                    }
+                }
+            });
+            done?;
+            samples[usize::from(held_max > 0)].push(nanos);
+        }
+    }
+    Ok(samples)
+}
+
+fn main() -> Result<()> {
     let numbers: Vec<usize> = std::env::args()
         .filter_map(|word| word.parse().ok())
         .collect();
@@ -569,4 +618,13 @@ fn main() {
         println!("beside snapshots, {name}: {theirs:.2} of BTreeMap's batch, {ours:.2} of our own");
     }
     println!("The column of BTreeMap beside snapshots is its plain batch: it has no cheap clone.");
+    drop(subjects);
+    let [without, beside] = engine_commits(&keys, &value, rounds)?;
+    let ratio = paired_ratio(&beside, &without);
+    let [without, beside] = [without, beside].map(|samples| median(samples).unwrap_or(f64::NAN));
+    println!(
+        "commits of the engine, per key: {without:.1} without views, {beside:.1} beside four views \
+         ({ratio:.2})"
+    );
+    Ok(())
 }
