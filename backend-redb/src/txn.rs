@@ -220,8 +220,8 @@ impl RawBatch for RedbTxn<'_> {
 
 impl RawTxn for RedbTxn<'_> {}
 
-/// A run longer than this is written and begun again, in bytes. redb's cursor puts its rows into the
-/// tree a megabyte at a time, and what it holds when it closes: loads in order measured a tenth
+/// A run longer than this is written and begun again, in bytes. redb's cursor puts its rows into
+/// the tree a megabyte at a time, and what it holds when it closes: loads in order measured a tenth
 /// slower with runs of 64 KiB.
 const RUN_BYTES_MAX: usize = 1 << 20;
 
