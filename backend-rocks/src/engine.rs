@@ -148,10 +148,10 @@ fn open_database(
     let there = if request.fresh {
         Vec::new()
     } else {
-        let there = DB::list_cf(&database, path).map_err(explain)?;
         check_log(path)?;
+        // Before RocksDB reads it: there is damage that its reader never comes out of.
         log::check_manifests(path)?;
-        there
+        DB::list_cf(&database, path).map_err(explain)?
     };
     let writable = request.is_writable();
     let tables = descriptors(request.tables, &there, writable, resources);

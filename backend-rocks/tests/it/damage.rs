@@ -175,6 +175,36 @@ fn a_damaged_or_missing_list_of_files_is_damage_and_never_a_new_database() {
     assert_eq!(count(&place.open()), ROWS as usize);
 }
 
+/// A record of the list of files whose kind says, by one flipped bit, that it is of a log that was
+/// used again, kept RocksDB reading that record for ever: opening never ended. The list was checked
+/// only after RocksDB had read it once.
+#[test]
+fn no_bit_of_a_head_in_the_list_of_files_keeps_an_opening_from_ending() {
+    const HEAD_BYTES: usize = 7;
+    let place = filled();
+    let manifest = largest(&place, "MANIFEST");
+    let bytes = fs::read(&manifest).unwrap();
+    let (mut at, mut flips) = (0, 0);
+    while at < bytes.len() {
+        for (byte, bit) in (at..at + HEAD_BYTES).flat_map(|byte| (0..8).map(move |bit| (byte, bit)))
+        {
+            let mut damaged = bytes.clone();
+            damaged[byte] ^= 1 << bit;
+            fs::write(&manifest, damaged).unwrap();
+            let error = refused(&place);
+            assert!(
+                is_damage_in(&error, "MANIFEST"),
+                "byte {byte}, bit {bit}: {error:?}"
+            );
+            flips += 1;
+        }
+        at += HEAD_BYTES + usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+    }
+    assert!(flips > 10 * 8 * HEAD_BYTES, "{flips}");
+    fs::write(&manifest, &bytes).unwrap();
+    assert_eq!(count(&place.open()), ROWS as usize);
+}
+
 /// The store was never closed: without a seal, damage in its log may be the trace of a power cut.
 fn unseal(place: &Place) {
     fs::remove_file(place.path.join("CHAINSTORE.seal")).unwrap();

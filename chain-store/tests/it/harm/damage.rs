@@ -27,7 +27,7 @@ const SEED: u64 = 0xda3a;
 
 /// A child that says nothing for this long hangs. Long, because a loaded disk takes its time with
 /// syncs.
-const SILENCE_MAX: Duration = Duration::from_secs(300);
+const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// Flips between two that are also tried with a store that is opened for writing.
 const WRITABLE_EVERY: usize = 8;
