@@ -142,7 +142,9 @@ fn two_stores_are_bisected_to_the_row_that_differs() {
 /// help; a script that asks before it deletes a copy took the stores for the same.
 #[test]
 fn a_table_that_only_one_store_has_is_a_difference() {
-    let engine = disk_engines().next().unwrap();
+    let Some(engine) = disk_engines().next() else {
+        return;
+    };
     let place = tempfile::tempdir().unwrap();
     let one = plain(engine, &place.path().join("one"));
     let two = plain(engine, &place.path().join("two"));
