@@ -239,8 +239,11 @@ fn answered(reader: &dyn ReadProbe, query: &Query, answer: &mut Vec<u8>) -> Resu
             // Answers may come in any order, so they are put in that of the keys.
             let mut values: Vec<Option<Option<Vec<u8>>>> = vec![None; keys.len()];
             reader.multi_get(*table, &keys, &mut |at, value| {
-                if let Some(place) = values.get_mut(at) {
-                    *place = Some(value.map(<[u8]>::to_vec));
+                let value = value.map(<[u8]>::to_vec);
+                match values.get_mut(at) {
+                    Some(place) if place.is_none() => *place = Some(value),
+                    Some(_) => say(answer, "answered twice"),
+                    None => say(answer, "answered where nothing was asked"),
                 }
             })?;
             for value in values {

@@ -215,10 +215,7 @@ impl Maker {
             0..=2 => Query::Get(table, self.key(table)),
             3 => Query::Contains(table, self.key(table)),
             4 => {
-                // Of no key there is no get, so the contract does not say whether an unknown table
-                // is refused then.
-                let least = usize::from(table == NO_TABLE);
-                let count = least + self.dice.below(12);
+                let count = self.dice.below(12);
                 Query::MultiGet(table, (0..count).map(|_| self.key(table)).collect())
             }
             5 | 6 => Query::Forward(table, self.dice.range()),

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
 use storage_api::{
-    Durability, ErrorKind, KvStore, Reader, ReaderExt, Result, TableDef, TableId, WriteTxn, Writer,
+    Durability, Error, ErrorKind, KvStore, Reader, ReaderExt, Result, TableDef, TableId, WriteTxn,
+    Writer,
 };
 
 use super::{Element, Ending, ListKey, ListOp, ListTxn};
@@ -66,7 +67,28 @@ pub fn record<S: KvStore>(store: &S, recording: Recording) -> Result<Vec<ListTxn
     let history = shared.history.into_inner();
     let mut history = history.unwrap_or_else(PoisonError::into_inner);
     history.sort_by_key(|txn| txn.begin);
+    history.push(last_look(store, table, recording, &shared.clock)?);
     Ok(history)
+}
+
+/// A view of all keys after everything else has ended: without it, nobody would have to see what
+/// was committed last.
+fn last_look<S: KvStore>(
+    store: &S,
+    table: TableId,
+    recording: Recording,
+    clock: &AtomicU64,
+) -> Result<ListTxn> {
+    let begin = clock.fetch_add(1, Ordering::SeqCst);
+    let view = store.begin_read()?;
+    let read = |key| Ok(ListOp::Read(key, list(&view, table, key)?));
+    Ok(ListTxn {
+        process: recording.threads,
+        begin,
+        end: clock.fetch_add(1, Ordering::SeqCst),
+        ending: Ending::Committed,
+        ops: (0..recording.keys).map(read).collect::<Result<_>>()?,
+    })
 }
 
 fn one_thread<S: KvStore>(
@@ -164,10 +186,10 @@ fn write<S: KvStore>(
 fn list<R: Reader>(reader: &R, table: TableId, key: ListKey) -> Result<Vec<Element>> {
     let bytes = reader.get_copied(table, &key.to_be_bytes())?;
     let bytes = bytes.unwrap_or_default();
-    let element = |part: &[u8]| {
-        let mut word = [0; 4];
-        word.copy_from_slice(part);
-        Element::from_le_bytes(word)
-    };
-    Ok(bytes.chunks_exact(4).map(element).collect())
+    let (words, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        let what = format!("a list of {} bytes ends inside an element", bytes.len());
+        return Err(Error::corruption(format!("list {key}"), what));
+    }
+    Ok(words.iter().copied().map(Element::from_le_bytes).collect())
 }

@@ -179,6 +179,9 @@ pub(super) fn multi_get<R: Reader>(
     keys: &[&[u8]],
     sink: &mut dyn FnMut(usize, Option<&[u8]>),
 ) -> Result<()> {
+    if keys.is_empty() {
+        return Reader::count(reader, table).map(drop);
+    }
     let mut asked = keys.to_vec();
     if shared.is(Mutation::MultiGetSorts) {
         asked.sort_unstable();

@@ -103,13 +103,17 @@ pub trait Reader {
     /// once, in any order.
     ///
     /// # Errors
-    /// As [`Reader::get`]; `sink` may have been called for some of the keys.
+    /// As [`Reader::get`], of no keys too; `sink` may have been called for some of the keys.
     fn multi_get(
         &self,
         table: TableId,
         keys: &[&[u8]],
         sink: &mut dyn FnMut(usize, Option<&[u8]>),
     ) -> Result<()> {
+        if keys.is_empty() {
+            // The table is refused or not, whatever is asked of it.
+            return self.count(table).map(drop);
+        }
         for (at, key) in keys.iter().enumerate() {
             sink(at, self.get(table, key)?.as_deref());
         }

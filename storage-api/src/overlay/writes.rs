@@ -188,7 +188,7 @@ impl OverlayWrites {
         keys: &[&[u8]],
         sink: &mut dyn FnMut(usize, Option<&[u8]>),
     ) -> Result<()> {
-        let Some(own) = self.index().table(table) else {
+        let Some(own) = self.index().table(table).filter(|_| !keys.is_empty()) else {
             return base.multi_get(table, keys, sink);
         };
         let mut places = Vec::with_capacity(keys.len());

@@ -14,7 +14,7 @@ use crate::price::case::{Block, Operation};
 use crate::price::rows::{Rows, Turn};
 
 /// Address space, of which only what is used becomes a file. Valgrind has no room for much more.
-pub(super) const MAP_BYTES: u64 = 4 << 30;
+pub(super) const MAP_BYTES: u64 = 16 << 30;
 
 type Table = Database<'static, Bytes, Bytes>;
 

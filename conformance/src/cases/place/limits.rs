@@ -219,6 +219,8 @@ fn every_call_refuses(s: &Subject, table: TableId, what: &str) -> CaseResult {
     );
     let many = view.multi_get(table, &[b"k"], &mut |_, _| ());
     ensure_refused!(many, UnknownTable { .. }, "{what}: multi_get");
+    let none = view.multi_get(table, &[], &mut |_, _| ());
+    ensure_refused!(none, UnknownTable { .. }, "{what}: multi_get of no keys");
     let with = view.get_with(table, b"k", &mut |_| ());
     ensure_refused!(with, UnknownTable { .. }, "{what}: get_with");
     ensure_refused!(
