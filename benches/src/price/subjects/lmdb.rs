@@ -13,7 +13,8 @@ use super::{Subject, expect, look, look_at_row, missing, starts};
 use crate::price::case::{Block, Operation};
 use crate::price::rows::{Rows, Turn};
 
-/// Address space, of which only what is used becomes a file. Valgrind has no room for much more.
+/// Address space, of which only what is used becomes a file. More than a round of the long timings
+/// fills, and as much as valgrind has room for.
 pub(super) const MAP_BYTES: u64 = 16 << 30;
 
 type Table = Database<'static, Bytes, Bytes>;

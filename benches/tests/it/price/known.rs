@@ -1,5 +1,6 @@
 //! The budgets that are missed, each with its figure: instructions of a unit over the baseline, as
-//! measured, and a tenth for the next compiler. Batches and transactions of RocksDB get half.
+//! measured, and a tenth for the next compiler; a fifth for scans of RocksDB, whose blocks move a
+//! little, and half for its batches and transactions.
 //!
 //! Invariant: a row is here only while it is needed, see the test.
 
@@ -152,14 +153,14 @@ pub(super) const KNOWN: &[Known] = &[
     known("lmdb", Op::Txn10000Reads100, Static, (84.0, 1.0), TXN),
     known("lmdb", Op::Txn10000Reads100, Any, (149.0, 0.0), TXN),
     moving(known("rocks", Op::GetMiss, Any, (160.0, 0.0), FILTER)),
-    known("rocks", Op::Range10, Static, (1295.0, 0.0), RANGE),
-    known("rocks", Op::Range10, Any, (1448.0, 0.0), RANGE),
-    known("rocks", Op::Range1000, Static, (74661.0, 0.0), RANGE),
-    known("rocks", Op::Range1000, Any, (74811.0, 0.0), RANGE),
-    known("rocks", Op::ScanForward, Static, (59.0, 0.0), ROW),
-    known("rocks", Op::ScanForward, Any, (59.0, 0.0), ROW),
-    known("rocks", Op::ScanReverse, Static, (127.0, 0.0), ROW),
-    known("rocks", Op::ScanReverse, Any, (150.0, 0.0), ROW),
+    known("rocks", Op::Range10, Static, (1425.0, 0.0), RANGE),
+    known("rocks", Op::Range10, Any, (1593.0, 0.0), RANGE),
+    known("rocks", Op::Range1000, Static, (82128.0, 0.0), RANGE),
+    known("rocks", Op::Range1000, Any, (82293.0, 0.0), RANGE),
+    known("rocks", Op::ScanForward, Static, (65.0, 0.0), ROW),
+    known("rocks", Op::ScanForward, Any, (65.0, 0.0), ROW),
+    known("rocks", Op::ScanReverse, Static, (140.0, 0.0), ROW),
+    known("rocks", Op::ScanReverse, Any, (165.0, 0.0), ROW),
     known("rocks", Op::BeginRead, Static, (878.0, 2.0), VIEW),
     known("rocks", Op::BeginRead, Any, (933.0, 0.0), VIEW),
     moving(known("rocks", Op::Batch1, Static, (6354.0, 0.0), COMMIT)),
