@@ -146,7 +146,8 @@ impl AnyStore {
 /// The engine that the marker of a directory names.
 fn engine_of(path: &Path) -> Result<EngineName> {
     let place = || path.display().to_string();
-    if !path.exists() {
+    // What cannot be looked at may well be a store: reading the marker says what is in the way.
+    if let Ok(false) = path.try_exists() {
         return Err(Error::new(ErrorKind::NotFound { path: place() }));
     }
     match directory::read_marker(path)? {

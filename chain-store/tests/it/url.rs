@@ -82,6 +82,22 @@ fn paths_without_a_store_are_refused_and_not_touched() {
 }
 
 /// bsc#2647: another engine's data directory was wiped. Every pair of engines must refuse.
+/// A store behind a path that cannot be followed was called absent, with the hint to import one.
+#[cfg(unix)]
+#[test]
+fn a_path_that_cannot_be_followed_is_not_called_absent() {
+    let dir = tempfile::tempdir().unwrap();
+    let circle = dir.path().join("circle");
+    std::os::unix::fs::symlink(&circle, &circle).unwrap();
+    let path = circle.join("store").display().to_string();
+    let options = OpenOptions::read_only();
+    let found = kind(AnyStore::open_existing(&path, &options));
+    assert!(matches!(found, ErrorKind::Io { .. }), "{found:?}");
+    let gone = dir.path().join("gone").display().to_string();
+    let found = kind(AnyStore::open_existing(&gone, &options));
+    assert!(matches!(found, ErrorKind::NotFound { .. }), "{found:?}");
+}
+
 #[test]
 fn a_directory_of_another_engine_is_refused() {
     for made in EngineName::compiled().filter(|engine| *engine != EngineName::Mem) {
