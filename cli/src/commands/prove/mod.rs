@@ -124,7 +124,7 @@ mod tests {
             printed(&[
                 "conform",
                 "--note=a b",
-                "--dir=/home/me/x y",
+                "--dir=/srv/x y",
                 "--out",
                 "/tmp/reports"
             ]),
