@@ -28,8 +28,8 @@ mod write;
 
 pub use copies::{FillPlan, Filled};
 pub use raw::{
-    CommitFailure, InsertingLoader, RawBatch, RawCheck, RawEngine, RawLoader, RawOpen, RawOpened,
-    RawSpace, RawTable, RawTxn, seq_row,
+    CommitFailure, InsertingLoader, NoPart, RawBatch, RawCheck, RawEngine, RawLoader, RawOpen,
+    RawOpened, RawPart, RawSpace, RawTable, RawTxn, seq_row,
 };
 pub use read::{TableCursor, Value, View};
 pub use store::Store;

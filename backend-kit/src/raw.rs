@@ -123,6 +123,9 @@ pub trait RawTxn: RawBatch + Reader {
 /// The engine's fastest way to take many rows of one table, on its way into one commit. Dropping it
 /// without the commit leaves no trace.
 pub trait RawLoader: Sized {
+    /// A part that a thread of its own fills; [`NoPart`] where there is none.
+    type Part: RawPart;
+
     /// Takes a row. Its key is greater than every key of its group.
     ///
     /// # Errors
@@ -136,6 +139,25 @@ pub trait RawLoader: Sized {
     /// Of the engine; the loader is then dropped.
     fn next_group(&mut self) -> Result<()>;
 
+    /// Begins this many parts of the present group, to which no row was given yet: they follow each
+    /// other in the order of keys and are filled at the same time. None where the loader does not
+    /// take this group in parts; the rows are pushed one by one then.
+    ///
+    /// # Errors
+    /// Of the engine; the loader is then dropped.
+    fn parts(&mut self, _count: usize) -> Result<Vec<Self::Part>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes the parts back, all of them finished, in the order of their keys, as the rows of the
+    /// present group.
+    ///
+    /// # Errors
+    /// Of the engine; the loader is then dropped.
+    fn join(&mut self, _parts: Vec<Self::Part>) -> Result<()> {
+        Ok(())
+    }
+
     /// Commits, `Durable`, with the number of the commit in the internal table, as
     /// [`seq_row`] says: in the same engine transaction where the loader has one, and right after
     /// the rows elsewhere.
@@ -143,6 +165,35 @@ pub trait RawLoader: Sized {
     /// # Errors
     /// [`CommitFailure`].
     fn commit(self, seq: CommitSeq) -> Result<(), CommitFailure>;
+}
+
+/// A part of a load: rows of a key range, gathered beside the engine until the loader takes them.
+pub trait RawPart: Send {
+    /// Takes a row. Its key is greater than every key before it.
+    ///
+    /// # Errors
+    /// `Io`, `Full`, or of the engine; the load then fails as a whole.
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Does what is left to do once the last row was taken.
+    ///
+    /// # Errors
+    /// As [`RawPart::push`].
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// The part of loaders that have none.
+#[derive(Debug)]
+pub enum NoPart {}
+
+impl RawPart for NoPart {
+    fn push(&mut self, _key: &[u8], _value: &[u8]) -> Result<()> {
+        match *self {}
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        match *self {}
+    }
 }
 
 /// The row of the internal table that holds the number of the last ordered commit: key and value.
@@ -166,6 +217,8 @@ impl<B: RawBatch> InsertingLoader<B> {
 }
 
 impl<B: RawBatch> RawLoader for InsertingLoader<B> {
+    type Part = NoPart;
+
     fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.batch.put(self.table, key, value)
     }

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use backend_kit::{CommitFailure, RawBatch, RawLoader, seq_row};
+use backend_kit::{CommitFailure, NoPart, RawBatch, RawLoader, seq_row};
 use storage_api::{CommitSeq, Durability, Result, TableId, Writer};
 
 use crate::txn::LmdbTxn;
@@ -41,6 +41,8 @@ impl<'e> LmdbLoader<'e> {
 }
 
 impl RawLoader for LmdbLoader<'_> {
+    type Part = NoPart;
+
     fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         if self.appends {
             if self.txn.append(self.table, key, value)? {

@@ -1,18 +1,18 @@
 //! The bulk load: sorted rows written as table files beside the database and ingested all at once.
 //!
-//! Invariants: files of one group do not overlap, and files of later groups come later in the list
-//! that is ingested, which is how their rows win; ingesting is atomic over the files of a table,
-//! and durable when it returns. The row of the commit number is another table's and follows in a
-//! write of its own, so between the two a view sees the rows under the number before, and a crash
-//! there leaves the rows without a number (`docs/decisions/0011`). Cost: nothing is in memory but
-//! one block.
+//! Invariants: files of one group do not overlap, nor do those of its parts, which threads write at
+//! the same time; files of later groups come later in the list that is ingested, which is how their
+//! rows win; ingesting is atomic over the files of a table, and durable when it returns. The row of
+//! the commit number is another table's and follows in a write of its own, so between the two a
+//! view sees the rows under the number before, and a crash there leaves the rows without a number
+//! (`docs/decisions/0011`). Cost: nothing is in memory but one block of each part.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use backend_kit::{CommitFailure, RawEngine, RawLoader, seq_row};
-use rocksdb::{IngestExternalFileOptions, SstFileWriter, WriteBatch};
+use backend_kit::{CommitFailure, RawEngine, RawLoader, RawPart, seq_row};
+use rocksdb::{IngestExternalFileOptions, Options, SstFileWriter, WriteBatch};
 use storage_api::{CommitSeq, Durability, Error, ErrorKind, Result, TableId};
 
 use crate::engine::RocksEngine;
@@ -25,13 +25,86 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Rows between two looks at the size of the open file.
 const ROWS_BETWEEN_LOOKS: u32 = 1024;
 
+/// Table files of rows that come in ascending order.
+pub struct RocksPart<'e> {
+    layout: &'e Options,
+    /// Where the files are, and what their names begin with.
+    folder: PathBuf,
+    prefix: String,
+    /// The open file, if there is one, and rows since its size was looked at.
+    writer: Option<(SstFileWriter<'e>, u32)>,
+    files: Vec<PathBuf>,
+}
+
+impl fmt::Debug for RocksPart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RocksPart")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'e> RocksPart<'e> {
+    fn open(&mut self) -> Result<SstFileWriter<'e>> {
+        let name = format!("{}-{}.sst", self.prefix, self.files.len());
+        let path = self.folder.join(name);
+        let writer = SstFileWriter::create(self.layout);
+        writer.open(&path).map_err(|error| fail(error, &path))?;
+        self.files.push(path);
+        Ok(writer)
+    }
+}
+
+fn part<'e>(layout: &'e Options, folder: &Path, number: usize) -> RocksPart<'e> {
+    RocksPart {
+        layout,
+        folder: folder.to_owned(),
+        prefix: format!("rows-{number}"),
+        writer: None,
+        files: Vec::new(),
+    }
+}
+
+impl RawPart for RocksPart<'_> {
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let (mut writer, mut rows) = match self.writer.take() {
+            Some(open) => open,
+            None => (self.open()?, 0),
+        };
+        let put = writer.put(key, value);
+        put.map_err(|error| fail(error, &self.folder))?;
+        rows += 1;
+        let mut is_full = false;
+        if rows == ROWS_BETWEEN_LOOKS {
+            rows = 0;
+            is_full = writer.file_size() >= FILE_BYTES_MAX;
+        }
+        self.writer = Some((writer, rows));
+        if is_full {
+            return self.finish();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        if let Some((mut writer, _)) = self.writer.take() {
+            writer.finish().map_err(|error| fail(error, &self.folder))?;
+        }
+        Ok(())
+    }
+}
+
 /// A load of one table.
 pub struct RocksLoader<'e> {
     engine: &'e RocksEngine,
     table: TableId,
+    layout: &'e Options,
     folder: PathBuf,
-    /// The open file, if there is one, and rows since its size was looked at.
-    writer: Option<(SstFileWriter<'e>, u32)>,
+    /// Takes the rows that come one by one.
+    own: RocksPart<'e>,
+    /// Parts that were begun, for their names.
+    parts: usize,
+    /// Finished files of the groups so far, oldest first.
     files: Vec<PathBuf>,
 }
 
@@ -48,39 +121,39 @@ impl<'e> RocksLoader<'e> {
     /// Loads this table through files in this folder, which is on the database's file system.
     ///
     /// # Errors
-    /// `InvalidArgument` without a folder.
+    /// `InvalidArgument` without a folder, `UnknownTable`.
     pub(crate) fn new(
         engine: &'e RocksEngine,
         table: TableId,
         folder: Option<&Path>,
     ) -> Result<Self> {
         let folder = folder.ok_or_else(|| Error::invalid("a bulk load needs a folder"))?;
+        let layout = engine.layout(table).ok_or_else(|| {
+            Error::new(ErrorKind::UnknownTable {
+                table: table.to_string(),
+            })
+        })?;
         Ok(Self {
             engine,
             table,
+            layout,
             folder: folder.to_owned(),
-            writer: None,
+            own: part(layout, folder, 0),
+            parts: 1,
             files: Vec::new(),
         })
     }
 
-    fn open(&mut self) -> Result<SstFileWriter<'e>> {
-        let layout = self.engine.layout(self.table).ok_or_else(|| {
-            Error::new(ErrorKind::UnknownTable {
-                table: self.table.to_string(),
-            })
-        })?;
-        let path = self.folder.join(format!("rows-{}.sst", self.files.len()));
-        let writer = SstFileWriter::create(layout);
-        writer.open(&path).map_err(|error| fail(error, &path))?;
-        self.files.push(path);
-        Ok(writer)
+    fn begin_part(&mut self) -> RocksPart<'e> {
+        let number = self.parts;
+        self.parts += 1;
+        part(self.layout, &self.folder, number)
     }
 
+    /// Finishes the files of the rows that came one by one.
     fn close(&mut self) -> Result<()> {
-        if let Some((mut writer, _)) = self.writer.take() {
-            writer.finish().map_err(|error| fail(error, &self.folder))?;
-        }
+        self.own.finish()?;
+        self.files.append(&mut self.own.files);
         Ok(())
     }
 
@@ -112,28 +185,28 @@ impl<'e> RocksLoader<'e> {
     }
 }
 
-impl RawLoader for RocksLoader<'_> {
+impl<'e> RawLoader for RocksLoader<'e> {
+    type Part = RocksPart<'e>;
+
     fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let (mut writer, mut rows) = match self.writer.take() {
-            Some(open) => open,
-            None => (self.open()?, 0),
-        };
-        let put = writer.put(key, value);
-        put.map_err(|error| fail(error, &self.folder))?;
-        rows += 1;
-        if rows == ROWS_BETWEEN_LOOKS {
-            rows = 0;
-            if writer.file_size() >= FILE_BYTES_MAX {
-                self.writer = Some((writer, rows));
-                return self.close();
-            }
-        }
-        self.writer = Some((writer, rows));
-        Ok(())
+        self.own.push(key, value)
     }
 
     fn next_group(&mut self) -> Result<()> {
-        self.close()
+        self.close()?;
+        self.own = self.begin_part();
+        Ok(())
+    }
+
+    fn parts(&mut self, count: usize) -> Result<Vec<RocksPart<'e>>> {
+        Ok((0..count).map(|_| self.begin_part()).collect())
+    }
+
+    fn join(&mut self, parts: Vec<RocksPart<'e>>) -> Result<()> {
+        for mut part in parts {
+            self.files.append(&mut part.files);
+        }
+        Ok(())
     }
 
     fn commit(mut self, seq: CommitSeq) -> Result<(), CommitFailure> {

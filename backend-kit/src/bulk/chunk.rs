@@ -9,6 +9,10 @@
 //! beside its own.
 
 use std::cmp::Ordering;
+use std::ops::Range;
+
+/// Keys that stand for a chunk where a merge is split.
+const SAMPLES: usize = 32;
 
 /// Rows in memory.
 #[derive(Debug, Default)]
@@ -26,6 +30,12 @@ struct Row {
     at: usize,
     key_len: u32,
     value_len: u32,
+}
+
+impl Row {
+    const fn len(&self) -> usize {
+        self.key_len as usize + self.value_len as usize
+    }
 }
 
 pub(super) fn head(key: &[u8]) -> u64 {
@@ -63,6 +73,25 @@ impl Chunk {
         self.rows.is_empty()
     }
 
+    /// How many rows there are.
+    pub(super) const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Where, in a sorted chunk, the rows from this key on begin.
+    pub(super) fn place(&self, key: &[u8]) -> usize {
+        self.rows.partition_point(|row| self.key(row) < key)
+    }
+
+    /// Some keys of a sorted chunk, each with the bytes from it to the next.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let every = self.rows.len().div_ceil(SAMPLES).max(1);
+        let count = self.rows.len().div_ceil(every).max(1);
+        let bytes = self.used_bytes() / count;
+        let rows = self.rows.iter().step_by(every);
+        rows.map(move |row| (self.key(row), bytes as u64))
+    }
+
     /// Bytes of memory in use.
     pub(super) fn used_bytes(&self) -> usize {
         self.bytes.len() + self.rows.len() * size_of::<Row>()
@@ -92,8 +121,7 @@ impl Chunk {
     }
 
     fn entry(&self, row: &Row) -> (&[u8], &[u8]) {
-        let end = row.at + row.key_len as usize + row.value_len as usize;
-        self.bytes[row.at..end].split_at(row.key_len as usize)
+        self.bytes[row.at..row.at + row.len()].split_at(row.key_len as usize)
     }
 
     /// Sorts by key; of equal keys the one that came last stays.
@@ -122,22 +150,20 @@ impl Chunk {
         self.rows.get(at).map(|row| self.entry(row))
     }
 
-    /// The same sorted rows with their bytes in the order of the keys, so that a merge reads them
-    /// one after the other.
-    pub(super) fn in_order(&self) -> Self {
-        let mut ordered = Self {
-            bytes: Vec::with_capacity(self.bytes.len()),
-            rows: Vec::with_capacity(self.rows.len()),
-            is_ascending: true,
-        };
-        for row in &self.rows {
-            let (key, value) = self.entry(row);
-            let at = ordered.bytes.len();
-            ordered.bytes.extend_from_slice(key);
-            ordered.bytes.extend_from_slice(value);
-            ordered.rows.push(Row { at, ..*row });
+    /// Replaces what is here by as many of these rows of another chunk as have so many bytes
+    /// together, and says how many they are.
+    pub(super) fn copy(&mut self, other: &Self, rows: Range<usize>, bytes_max: usize) -> usize {
+        self.clear();
+        for row in other.rows.get(rows).unwrap_or_default() {
+            let (at, len) = (self.bytes.len(), row.len());
+            if at + len > bytes_max {
+                break;
+            }
+            self.bytes
+                .extend_from_slice(&other.bytes[row.at..row.at + len]);
+            self.rows.push(Row { at, ..*row });
         }
-        ordered
+        self.rows.len()
     }
 
     /// The head of the key at this place; keys with different heads are ordered as their heads.

@@ -2,9 +2,10 @@
 //! engine's own loader in one commit.
 //!
 //! Rows that come in ascending order go straight to the loader. Others are gathered in a [`Chunk`];
-//! a full chunk is sorted by a thread of the load ([`Sorter`]) and kept; chunks that fill the
-//! memory are merged and spilled as a run; at the end runs and chunks are merged into the loader.
-//! Rows that come behind an ascending beginning are a second group, which wins over the first.
+//! a full chunk is sorted by a thread of the load ([`Spool`]) and kept, or spilled as a run when
+//! the memory is full; at the end chunks and runs are merged into the loader, in several key ranges
+//! at once where the loader takes parts ([`parts`]). Rows that come behind an ascending beginning
+//! are a second group, which wins over the first.
 //!
 //! Invariants: nothing is visible before the commit; the loader gets keys strictly ascending within
 //! a group; every row passes the rules of its table before it is gathered; spilled runs lie in a
@@ -13,16 +14,16 @@
 //! row that does not come in order.
 
 mod chunk;
+mod folder;
+mod merge;
+mod parts;
 mod run;
-mod sorter;
+mod spool;
 #[cfg(test)]
 mod tests;
+mod tiers;
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use storage_api::{
@@ -31,7 +32,6 @@ use storage_api::{
 };
 
 use crate::boundary;
-use crate::directory::Directory;
 use crate::gate::{Exclusive, Wait};
 use crate::metrics::Work;
 use crate::raw::{RawEngine, RawLoader};
@@ -41,8 +41,11 @@ use crate::tables::{Rule, Rules};
 use crate::write;
 
 use chunk::Chunk;
-use run::{Merge, Tiers};
-use sorter::Sorter;
+use folder::Folder;
+use merge::Merge;
+use parts::{Fed, Guarded};
+use run::Bounds;
+use spool::{Gathered, Spool};
 
 /// The least memory for a chunk, and how much is looked at before ascending rows go straight to the
 /// engine, in bytes.
@@ -66,84 +69,15 @@ struct Load<'s, E: RawEngine> {
     rule: Rule,
     budget_bytes: usize,
     chunk: Chunk,
-    sorter: Sorter,
-    /// Sorted chunks, oldest first, and what they hold.
-    sorted: Vec<Chunk>,
-    sorted_bytes: usize,
-    runs: Tiers,
-    folder: Folder,
+    spool: Spool,
+    folder: Arc<Folder>,
     /// The greatest key that went straight to the loader; empty before the first.
     last: Vec<u8>,
     sealed: Vec<u8>,
-    rows: u64,
-    bytes: u64,
+    fed: Fed,
     spilled_runs: u32,
     failed: bool,
     began: Instant,
-}
-
-/// The folder of one load, made when it is first needed.
-#[derive(Debug, Default)]
-struct Folder {
-    path: Option<PathBuf>,
-    is_made: bool,
-    files: u64,
-}
-
-/// Numbers the folders of loads that run at the same time in this process.
-static LOADS: AtomicU64 = AtomicU64::new(0);
-
-/// Held while folders are made and removed: a load that ends removes the common one when it is the
-/// last, which must not happen between another's making that one and its own in it.
-static FOLDERS: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Folder {
-    fn of(directory: Option<&Directory>) -> Self {
-        let number = LOADS.fetch_add(1, Ordering::Relaxed);
-        Self {
-            path: directory.map(|directory| directory.bulk_path().join(number.to_string())),
-            ..Self::default()
-        }
-    }
-
-    fn make(&mut self) -> Result<Option<&Path>> {
-        let Some(path) = &self.path else {
-            return Ok(None);
-        };
-        if !self.is_made {
-            let _alone = alone();
-            fs::create_dir_all(path)
-                .map_err(|error| Error::from_io(error, path.display().to_string()))?;
-            self.is_made = true;
-        }
-        Ok(Some(path))
-    }
-
-    /// A path for the next run; `None` where there is no directory.
-    fn next_run(&mut self) -> Result<Option<PathBuf>> {
-        let number = self.files;
-        self.files += 1;
-        let path = self.make()?.map(|path| path.join(format!("run-{number}")));
-        Ok(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Some(path) = self.path.as_ref().filter(|_| self.is_made) {
-            // What stays behind is removed by the next opening.
-            let _ = fs::remove_dir_all(path);
-            if let Some(parent) = path.parent() {
-                let _alone = alone();
-                // Fails while another load has its folder there.
-                let _ = fs::remove_dir(parent);
-            }
-        }
-    }
 }
 
 impl<E: RawEngine> Bulk for Store<E> {
@@ -162,6 +96,7 @@ impl<E: RawEngine> Bulk for Store<E> {
         } else {
             usize::MAX
         };
+        let folder = Arc::new(Folder::of(shared.directory.as_ref()));
         Ok(Box::new(Load {
             feeding: None,
             shared,
@@ -169,15 +104,11 @@ impl<E: RawEngine> Bulk for Store<E> {
             rule,
             budget_bytes,
             chunk: Chunk::new(),
-            sorter: Sorter::default(),
-            sorted: Vec::new(),
-            sorted_bytes: 0,
-            runs: Tiers::default(),
-            folder: Folder::of(shared.directory.as_ref()),
+            spool: Spool::new(budget_bytes, Arc::clone(&folder)),
+            folder,
             last: Vec::new(),
             sealed: Vec::new(),
-            rows: 0,
-            bytes: 0,
+            fed: Fed::default(),
             spilled_runs: 0,
             failed: false,
             began: Instant::now(),
@@ -220,8 +151,7 @@ impl<'s, E: RawEngine> Load<'s, E> {
         let Some(feeding) = &mut self.feeding else {
             return Err(Error::new(ErrorKind::TxnFailed));
         };
-        self.rows += 1;
-        self.bytes += (key.len() + value.len()) as u64;
+        self.fed.add(key, value);
         boundary::call::<E, _>(|| feeding.loader.push(key, value))
             .inspect_err(|error| self.poison(error))
     }
@@ -259,10 +189,7 @@ impl<'s, E: RawEngine> Load<'s, E> {
         if used_bytes < PROBE_BYTES {
             return Ok(());
         }
-        let is_first = self.feeding.is_none()
-            && self.runs.is_empty()
-            && self.sorted.is_empty()
-            && self.sorter.is_idle();
+        let is_first = self.feeding.is_none() && self.spool.is_idle();
         if is_first && self.chunk.is_ascending {
             self.last.clear();
             self.last.extend_from_slice(key);
@@ -270,80 +197,63 @@ impl<'s, E: RawEngine> Load<'s, E> {
             self.push_chunk()?;
             self.chunk.clear();
         } else if used_bytes >= CHUNK_BYTES.min(self.budget_bytes) {
-            self.keep_sorted();
-            if self.sorted_bytes >= self.budget_bytes {
-                self.spill()?;
-            }
+            self.give()?;
         }
         Ok(())
     }
 
     /// Gives the chunk to be sorted and begins another one.
-    fn keep_sorted(&mut self) {
-        if self.chunk.is_empty() {
-            return;
-        }
-        let chunk = std::mem::replace(&mut self.chunk, Chunk::new());
-        let Self {
-            sorter,
-            sorted,
-            sorted_bytes,
-            ..
-        } = self;
-        sorter.give(chunk, &mut |chunk| {
-            *sorted_bytes += chunk.used_bytes();
-            sorted.push(chunk);
-        });
-    }
-
-    /// Waits for the chunks that are being sorted.
-    fn finish_sorting(&mut self) {
-        let Self {
-            sorter,
-            sorted,
-            sorted_bytes,
-            ..
-        } = self;
-        sorter.finish(&mut |chunk| {
-            *sorted_bytes += chunk.used_bytes();
-            sorted.push(chunk);
-        });
-    }
-
-    /// Merges the sorted chunks and writes them as a run.
-    fn spill(&mut self) -> Result<()> {
-        let Some(path) = self.folder.next_run()? else {
-            return Ok(());
-        };
-        let sorted = std::mem::take(&mut self.sorted);
-        self.sorted_bytes = 0;
-        let merge = Merge::new(Vec::new(), &sorted)?;
-        let run = run::spill(merge, path)?;
-        // Merging a tier takes memory of its own.
-        drop(sorted);
-        self.spilled_runs += 1;
-        let Self { runs, folder, .. } = self;
-        runs.add(run, &mut || folder.next_run())
+    fn give(&mut self) -> Result<()> {
+        let chunk = std::mem::take(&mut self.chunk);
+        self.chunk = self.spool.give(chunk)?;
+        Ok(())
     }
 
     /// Hands everything that was gathered to the engine.
     fn drain(&mut self) -> Result<()> {
-        self.keep_sorted();
-        self.finish_sorting();
-        if self.sorter.has_lost() {
-            let lost = io::Error::other("the thread that sorts its rows ended early");
-            return Err(Error::from_io(lost, "a bulk load"));
+        if !self.chunk.is_empty() {
+            self.give()?;
         }
-        if (!self.sorted.is_empty() || !self.runs.is_empty())
+        let gathered = self.spool.finish()?;
+        self.spilled_runs = gathered.spilled_runs;
+        if !gathered.is_empty()
             && let Some(feeding) = &mut self.feeding
         {
             let begun = boundary::call::<E, _>(|| feeding.loader.next_group());
             begun.inspect_err(|error| self.poison(error))?;
         }
         self.feed()?;
-        let sorted = std::mem::take(&mut self.sorted);
-        let runs = std::mem::take(&mut self.runs).into_runs();
-        Merge::new(runs, &sorted)?.for_each(&mut |key, value| self.push(key, value))
+        if self.feed_parts(&gathered)? {
+            return Ok(());
+        }
+        let Gathered { chunks, runs, .. } = &gathered;
+        let merge = Merge::new(chunks, runs, Bounds::default(), 1)?;
+        merge.for_each(&mut |key, value| self.push(key, value))
+    }
+
+    /// Hands everything to parts of the loader, if it has them and they are worth it; false if not.
+    fn feed_parts(&mut self, gathered: &Gathered) -> Result<bool> {
+        let cuts = parts::cuts(gathered);
+        let (false, Some(feeding)) = (cuts.is_empty(), &mut self.feeding) else {
+            return Ok(false);
+        };
+        let given = boundary::call::<E, _>(|| feeding.loader.parts(cuts.len() + 1));
+        let given = given.inspect_err(|error| self.poison(error))?;
+        if given.len() != cuts.len() + 1 {
+            return Ok(false);
+        }
+        // Parts are files or memory of their own, and say nothing about the engine's files.
+        let given = given.into_iter().map(Guarded::<E, _>::new).collect();
+        let (filled, fed) = parts::feed(gathered, &cuts, given)?;
+        let filled = filled.into_iter().map(|guarded| guarded.part).collect();
+        let Some(feeding) = &mut self.feeding else {
+            return Err(Error::new(ErrorKind::TxnFailed));
+        };
+        let joined = boundary::call::<E, _>(|| feeding.loader.join(filled));
+        joined.inspect_err(|error| self.poison(error))?;
+        self.fed.rows += fed.rows;
+        self.fed.bytes += fed.bytes;
+        Ok(true)
     }
 
     fn explain(&mut self, error: Error) -> Error {
@@ -400,10 +310,10 @@ impl<E: RawEngine> BulkLoad for Load<'_, E> {
         let _in_span = span.enter();
         let meter = &self.shared.meter;
         let commit = meter.time(Work::Bulk, || self.commit())?;
-        meter.count_bulk_rows(self.rows);
+        meter.count_bulk_rows(self.fed.rows);
         let report = BulkReport {
-            rows: self.rows,
-            bytes: self.bytes,
+            rows: self.fed.rows,
+            bytes: self.fed.bytes,
             spilled_runs: self.spilled_runs,
             commit,
             took: self.began.elapsed(),

@@ -1,161 +1,223 @@
-//! A run: sorted rows in a temporary file, and the merge of several.
+//! A run: sorted rows in a temporary file, in sections that can be read on their own.
 //!
-//! Invariants: a run is read once, from the beginning to the end, by the load that wrote it; its
-//! number of rows and a checksum over all its bytes are kept in memory and compared at its end,
-//! which comes before the load's commit, so that a damaged run fails the load; of equal keys the
-//! run that was written last wins. A row in the file is the length of its key and of its value,
-//! four bytes little-endian each, and their bytes; the file outlives its process as trash only.
+//! Invariants: a run is read by the load that wrote it; where its sections begin, their first keys,
+//! their number of rows and checksums are kept in memory, and each section's are compared at its
+//! end, which comes before the load's commit, so that a damaged run fails the load. A row in the
+//! file is the length of its key and of its value, four bytes little-endian each, and their bytes;
+//! the file outlives its process as trash only. Cost: a copy into a buffer and a checksum over it,
+//! both ways; in memory at most about [`SECTIONS_MAX`] keys for a run.
 
-use std::cmp::Ordering;
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use storage_api::{Error, Result};
 
-use super::chunk::{self, Chunk};
+/// Bytes written at once.
+const WRITE_BYTES: usize = 256 << 10;
 
-/// Bytes read or written at once.
-const BUFFER_BYTES: usize = 256 << 10;
+/// The least bytes of a section but the last.
+const SECTION_BYTES_MIN: u64 = 128 << 10;
+
+/// About as many sections a run has at most.
+const SECTIONS_MAX: u64 = 64;
+
+/// The lengths before a row.
+const LENS_BYTES: usize = 8;
+
+/// The keys that are wanted: from the first one on, to before the second one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds<'k> {
+    pub(super) from: Option<&'k [u8]>,
+    pub(super) until: Option<&'k [u8]>,
+}
+
+/// Rows next to each other in a run.
+#[derive(Debug)]
+struct Section {
+    first: Box<[u8]>,
+    at: u64,
+    bytes: u64,
+    rows: u64,
+    checksum: u32,
+}
 
 /// A sorted run on disk.
 #[derive(Debug)]
 pub(super) struct Run {
     path: PathBuf,
-    rows: u64,
-    checksum: u32,
+    sections: Vec<Section>,
+    bytes: u64,
 }
 
 /// Writes a run row by row.
 #[derive(Debug)]
 pub(super) struct RunWriter {
-    file: BufWriter<File>,
+    file: File,
     run: Run,
+    section_bytes: u64,
+    /// The section being written; its bytes are those that left the buffer.
+    section: Section,
+    buffer: Vec<u8>,
 }
 
 fn explain(path: &Path, error: io::Error) -> Error {
     Error::from_io(error, path.display().to_string())
 }
 
+fn begin_section(at: u64) -> Section {
+    Section {
+        first: Box::default(),
+        at,
+        bytes: 0,
+        rows: 0,
+        checksum: 0,
+    }
+}
+
+impl Run {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the file.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The first key of each section, and its bytes.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let sections = self.sections.iter();
+        sections.map(|section| (&*section.first, section.bytes))
+    }
+}
+
 impl RunWriter {
-    pub(super) fn create(path: PathBuf) -> Result<Self> {
+    /// Begins a run of at most so many bytes.
+    pub(super) fn create(path: PathBuf, bytes_max: u64) -> Result<Self> {
         let file = File::create_new(&path).map_err(|error| explain(&path, error))?;
         Ok(Self {
-            file: BufWriter::with_capacity(BUFFER_BYTES, file),
+            file,
             run: Run {
                 path,
-                rows: 0,
-                checksum: 0,
+                sections: Vec::new(),
+                bytes: 0,
             },
+            section_bytes: SECTION_BYTES_MIN.max(bytes_max / SECTIONS_MAX),
+            section: begin_section(0),
+            buffer: Vec::with_capacity(WRITE_BYTES + (64 << 10)),
         })
     }
 
     pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
-        for part in [&len(key)[..], &len(value)[..], key, value] {
-            self.run.checksum = crc32c::crc32c_append(self.run.checksum, part);
-            (self.file.write_all(part)).map_err(|error| explain(&self.run.path, error))?;
+        if self.section.rows == 0 {
+            self.section.first = key.into();
         }
-        self.run.rows += 1;
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+        self.buffer.extend_from_slice(&len(key));
+        self.buffer.extend_from_slice(&len(value));
+        self.buffer.extend_from_slice(key);
+        self.buffer.extend_from_slice(value);
+        self.section.rows += 1;
+        if self.section.bytes + self.buffer.len() as u64 >= self.section_bytes {
+            self.write()?;
+            let next = begin_section(self.section.at + self.section.bytes);
+            let full = mem::replace(&mut self.section, next);
+            self.run.sections.push(full);
+        } else if self.buffer.len() >= WRITE_BYTES {
+            self.write()?;
+        }
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<Run> {
-        let Self { mut file, run } = self;
-        file.flush().map_err(|error| explain(&run.path, error))?;
+    fn write(&mut self) -> Result<()> {
+        let section = &mut self.section;
+        section.checksum = crc32c::crc32c_append(section.checksum, &self.buffer);
+        section.bytes += self.buffer.len() as u64;
+        let written = self.file.write_all(&self.buffer);
+        written.map_err(|error| explain(&self.run.path, error))?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<Run> {
+        self.write()?;
+        let Self {
+            mut run, section, ..
+        } = self;
+        run.bytes = section.at + section.bytes;
+        if section.rows > 0 {
+            run.sections.push(section);
+        }
         Ok(run)
     }
 }
 
-/// Writes what a merge gives as a run.
-pub(super) fn spill(merge: Merge<'_>, path: PathBuf) -> Result<Run> {
-    let mut writer = RunWriter::create(path)?;
-    merge.for_each(&mut |key, value| writer.push(key, value))?;
-    writer.finish()
-}
-
-/// Runs of one tier; so many are merged into one of the next.
-pub(super) const TIER_RUNS: usize = 32;
-
-/// The runs of a load, oldest first, in tiers, so that a row is written again once for each tier,
-/// of which each holds [`TIER_RUNS`] times what the one before holds, and few files are open.
-#[derive(Debug, Default)]
-pub(super) struct Tiers {
-    /// Tier and run; tiers never rise from one run to the next.
-    runs: Vec<(u32, Run)>,
-}
-
-impl Tiers {
-    pub(super) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
-    }
-
-    /// The runs, oldest first.
-    pub(super) fn into_runs(self) -> Vec<Run> {
-        self.runs.into_iter().map(|(_, run)| run).collect()
-    }
-
-    /// Adds a run newer than all others; `next_path` gives paths for runs that are merged.
-    pub(super) fn add(
-        &mut self,
-        run: Run,
-        next_path: &mut dyn FnMut() -> Result<Option<PathBuf>>,
-    ) -> Result<()> {
-        self.runs.push((0, run));
-        while let Some((from, tier)) = self.full_tier() {
-            let Some(path) = next_path()? else {
-                return Ok(());
-            };
-            let full: Vec<Run> = self.runs.drain(from..).map(|(_, run)| run).collect();
-            let paths: Vec<PathBuf> = full.iter().map(|run| run.path.clone()).collect();
-            let merged = spill(Merge::new(full, &[])?, path)?;
-            self.runs.push((tier + 1, merged));
-            for path in paths {
-                // The space comes back now rather than with the folder; a failure costs space only.
-                let _ = fs::remove_file(path);
-            }
-        }
-        Ok(())
-    }
-
-    /// Where the newest tier begins, if it is full.
-    fn full_tier(&self) -> Option<(usize, u32)> {
-        let from = self.runs.len().checked_sub(TIER_RUNS)?;
-        let tier = self.runs.last()?.0;
-        let is_full = self.runs[from..].iter().all(|(other, _)| *other == tier);
-        is_full.then_some((from, tier))
-    }
-}
-
-/// What takes the rows of a merge, a key and a value each.
-pub(super) type RowSink<'s> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 's;
-
-/// One source of a merge: a run being read, or what is still in memory.
-enum Source<'c> {
-    File(Box<Reading>),
-    Memory { chunk: &'c Chunk, at: usize },
-}
-
-struct Reading {
-    file: BufReader<File>,
-    run: Run,
-    rows: u64,
+/// A run, or the part of it with the wanted keys, being read.
+#[derive(Debug)]
+pub(super) struct Reading<'r> {
+    run: &'r Run,
+    bounds: Bounds<'r>,
+    file: File,
+    /// The section being read and those that follow; the last one may reach beyond the bounds.
+    sections: &'r [Section],
+    /// Rows and bytes of the section that were not read yet, and the checksum of those that were.
+    rows_left: u64,
+    bytes_left: u64,
     checksum: u32,
-    row: Vec<u8>,
-    key_len: usize,
+    /// Bytes of the section; those from `at` on were not taken yet.
+    buffer: Vec<u8>,
+    buffer_bytes: usize,
+    at: usize,
+    /// Where the present row's key and value begin, and where it ends.
+    row: (usize, usize, usize),
 }
 
-impl Reading {
-    fn open(run: Run) -> Result<Self> {
-        let file = File::open(&run.path).map_err(|error| explain(&run.path, error))?;
-        Ok(Self {
-            file: BufReader::with_capacity(BUFFER_BYTES, file),
+impl<'r> Reading<'r> {
+    /// Opens a run before its first wanted row; `buffer_bytes` are read at once.
+    pub(super) fn open(run: &'r Run, bounds: Bounds<'r>, buffer_bytes: usize) -> Result<Self> {
+        let sections = &run.sections;
+        let end = bounds.until.map_or(sections.len(), |until| {
+            sections.partition_point(|section| &*section.first < until)
+        });
+        // The section before the first that begins at or after the bound may hold it.
+        let begin = bounds.from.map_or(0, |from| {
+            let after = sections.partition_point(|section| &*section.first <= from);
+            after.saturating_sub(1)
+        });
+        let sections = sections.get(begin..end).unwrap_or_default();
+        let mut file = File::open(&run.path).map_err(|error| explain(&run.path, error))?;
+        if let Some(first) = sections.first() {
+            let sought = file.seek(SeekFrom::Start(first.at));
+            sought.map_err(|error| explain(&run.path, error))?;
+        }
+        let mut reading = Self {
             run,
-            rows: 0,
+            bounds,
+            file,
+            sections,
+            rows_left: 0,
+            bytes_left: 0,
             checksum: 0,
-            row: Vec::new(),
-            key_len: 0,
-        })
+            buffer: Vec::with_capacity(buffer_bytes),
+            buffer_bytes,
+            at: 0,
+            row: (0, 0, 0),
+        };
+        reading.begin();
+        Ok(reading)
+    }
+
+    /// Begins the first of the sections.
+    fn begin(&mut self) {
+        if let Some(section) = self.sections.first() {
+            self.rows_left = section.rows;
+            self.bytes_left = section.bytes;
+        }
+        self.checksum = 0;
+        self.buffer.clear();
+        self.at = 0;
     }
 
     fn damaged(&self, what: &str) -> Error {
@@ -163,158 +225,81 @@ impl Reading {
         Error::corruption(place, format!("a spilled run {what}"))
     }
 
-    /// Reads the next row; false at the end, where everything is compared.
-    fn advance(&mut self) -> Result<bool> {
-        if self.rows == self.run.rows {
-            if self.checksum != self.run.checksum {
-                return Err(self.damaged("is not what was written"));
+    /// The present row.
+    pub(super) fn row(&self) -> (&[u8], &[u8]) {
+        let (key, value, end) = self.row;
+        (&self.buffer[key..value], &self.buffer[value..end])
+    }
+
+    /// Goes to the next wanted row; false at the end. A section of which some rows are not wanted
+    /// is read all the same, because its checksum is over all of it.
+    pub(super) fn advance(&mut self) -> Result<bool> {
+        loop {
+            let Some(section) = self.sections.first() else {
+                return Ok(false);
+            };
+            if self.rows_left == 0 {
+                if self.bytes_left > 0 || self.at < self.buffer.len() {
+                    return Err(self.damaged("has other rows than were written"));
+                }
+                if self.checksum != section.checksum {
+                    return Err(self.damaged("is not what was written"));
+                }
+                self.sections = self.sections.get(1..).unwrap_or_default();
+                self.begin();
+                continue;
             }
-            return Ok(false);
+            self.read_row()?;
+            let key = self.row().0;
+            let is_before = self.bounds.from.is_some_and(|from| key < from);
+            let is_last = self.sections.len() == 1;
+            let is_after = is_last && self.bounds.until.is_some_and(|until| key >= until);
+            if !is_before && !is_after {
+                // All that follow are greater.
+                self.bounds.from = None;
+                return Ok(true);
+            }
         }
-        let mut lens = [0; 8];
-        self.fill(&mut lens)?;
-        let [a, b, c, d, e, f, g, h] = lens;
+    }
+
+    fn read_row(&mut self) -> Result<()> {
+        self.fill(LENS_BYTES)?;
+        let lens = self.buffer.get(self.at..).unwrap_or_default();
+        let Some(&[a, b, c, d, e, f, g, h]) = lens.first_chunk() else {
+            return Err(self.damaged("ends early"));
+        };
         let key_len = u32::from_le_bytes([a, b, c, d]) as usize;
         let value_len = u32::from_le_bytes([e, f, g, h]) as usize;
-        // A length that a flipped bit made is not asked memory for: what is there is read.
-        let mut row = std::mem::take(&mut self.row);
-        row.clear();
-        let wanted = (key_len + value_len) as u64;
-        let read = (&mut self.file).take(wanted).read_to_end(&mut row);
-        let read = read.map_err(|error| explain(&self.run.path, error))?;
-        if read as u64 != wanted {
+        let row_bytes = LENS_BYTES.saturating_add(key_len).saturating_add(value_len);
+        self.fill(row_bytes)?;
+        let key = self.at + LENS_BYTES;
+        self.row = (key, key + key_len, self.at + row_bytes);
+        self.at += row_bytes;
+        self.rows_left -= 1;
+        Ok(())
+    }
+
+    /// Makes sure that this many bytes of the section lie in the buffer. A length that a flipped
+    /// bit made is not asked memory for: no more is read than the section has.
+    fn fill(&mut self, bytes: usize) -> Result<()> {
+        let there = self.buffer.len() - self.at;
+        if there >= bytes {
+            return Ok(());
+        }
+        if (bytes - there) as u64 > self.bytes_left {
+            return Err(self.damaged("has other rows than were written"));
+        }
+        self.buffer.drain(..self.at);
+        self.at = 0;
+        let wanted = (bytes.max(self.buffer_bytes) - there) as u64;
+        let wanted = wanted.min(self.bytes_left);
+        let read = (&mut self.file).take(wanted).read_to_end(&mut self.buffer);
+        let read = read.map_err(|error| explain(&self.run.path, error))? as u64;
+        self.bytes_left -= read;
+        if read < wanted {
             return Err(self.damaged("ends early"));
         }
-        self.checksum = crc32c::crc32c_append(self.checksum, &row);
-        (self.row, self.key_len) = (row, key_len);
-        self.rows += 1;
-        Ok(true)
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
-        self.file.read_exact(bytes).map_err(|error| {
-            if error.kind() == io::ErrorKind::UnexpectedEof {
-                self.damaged("ends early")
-            } else {
-                explain(&self.run.path, error)
-            }
-        })?;
-        self.checksum = crc32c::crc32c_append(self.checksum, bytes);
-        Ok(())
-    }
-}
-
-impl Source<'_> {
-    fn row(&self) -> (&[u8], &[u8]) {
-        match self {
-            Self::File(reading) => reading.row.split_at(reading.key_len),
-            Self::Memory { chunk, at } => chunk.get(*at).unwrap_or_default(),
-        }
-    }
-
-    fn head(&self) -> u64 {
-        match self {
-            Self::File(_) => chunk::head(self.row().0),
-            Self::Memory { chunk, at } => chunk.head(*at),
-        }
-    }
-
-    fn advance(&mut self) -> Result<bool> {
-        match self {
-            Self::File(reading) => reading.advance(),
-            Self::Memory { chunk, at } => {
-                *at += 1;
-                Ok(chunk.get(*at).is_some())
-            }
-        }
-    }
-}
-
-/// Several sorted sources as one, each key once.
-pub(super) struct Merge<'c> {
-    sources: Vec<Source<'c>>,
-    /// The heads of the sources' present keys, with the sources' places, as a heap: the smallest
-    /// key first, of equal keys the newest source.
-    heap: Vec<(u64, usize)>,
-}
-
-impl<'c> Merge<'c> {
-    /// Merges runs, oldest first, and sorted chunks, which are newer, oldest first.
-    pub(super) fn new(runs: Vec<Run>, chunks: impl IntoIterator<Item = &'c Chunk>) -> Result<Self> {
-        let mut sources = Vec::with_capacity(runs.len());
-        for run in runs {
-            let mut reading = Box::new(Reading::open(run)?);
-            if reading.advance()? {
-                sources.push(Source::File(reading));
-            }
-        }
-        let chunks = chunks.into_iter().filter(|chunk| !chunk.is_empty());
-        sources.extend(chunks.map(|chunk| Source::Memory { chunk, at: 0 }));
-        let heap = sources.iter().map(Source::head).zip(0..).collect();
-        let mut merge = Self { heap, sources };
-        for at in (0..merge.heap.len() / 2).rev() {
-            merge.sink(at);
-        }
-        Ok(merge)
-    }
-
-    fn order(&self, (a_head, a): (u64, usize), (b_head, b): (u64, usize)) -> Ordering {
-        match a_head.cmp(&b_head) {
-            Ordering::Equal => {
-                let keys = self.sources[a].row().0.cmp(self.sources[b].row().0);
-                keys.then(b.cmp(&a))
-            }
-            heads => heads,
-        }
-    }
-
-    fn sink(&mut self, mut at: usize) {
-        loop {
-            let mut least = at;
-            for child in [2 * at + 1, 2 * at + 2] {
-                if child < self.heap.len() && self.order(self.heap[child], self.heap[least]).is_lt()
-                {
-                    least = child;
-                }
-            }
-            if least == at {
-                return;
-            }
-            self.heap.swap(at, least);
-            at = least;
-        }
-    }
-
-    /// Moves the source of the smallest key on.
-    fn step(&mut self) -> Result<()> {
-        let Some(&(_, top)) = self.heap.first() else {
-            return Ok(());
-        };
-        if self.sources[top].advance()? {
-            self.heap[0].0 = self.sources[top].head();
-            self.sink(0);
-        } else {
-            self.heap.swap_remove(0);
-            self.sink(0);
-        }
-        Ok(())
-    }
-
-    /// Hands every row to `take`, each key once.
-    pub(super) fn for_each(mut self, take: &mut RowSink<'_>) -> Result<()> {
-        let mut last: Vec<u8> = Vec::new();
-        let mut is_first = true;
-        while let Some(&(_, top)) = self.heap.first() {
-            let (key, value) = self.sources[top].row();
-            // Of equal keys the newest source comes first; the others are passed over.
-            if is_first || key != last {
-                take(key, value)?;
-                last.clear();
-                last.extend_from_slice(key);
-                is_first = false;
-            }
-            self.step()?;
-        }
+        self.checksum = crc32c::crc32c_append(self.checksum, &self.buffer[there..]);
         Ok(())
     }
 }

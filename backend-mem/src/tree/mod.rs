@@ -31,7 +31,7 @@ use branch::{Branch, Node};
 use edit::{Edge, Inserted};
 use leaf::Leaf;
 
-pub use build::TreeBuilder;
+pub use build::{TreeBuilder, TreePart};
 pub use cursor::Cursor;
 
 /// The sums that every subtree knows.

@@ -10,7 +10,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::check::check;
 use super::leaf::{INLINE_MAX_BYTES, LEAF_CAPACITY, Leaf};
-use super::{Tree, TreeBuilder};
+use super::{Tree, TreeBuilder, TreePart};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 type Rng8 = rand_chacha::ChaCha8Rng;
@@ -628,6 +628,54 @@ fn rows_out_of_order_are_refused() {
         tree.merged([(number_key(7), b""), (number_key(7), b"")])
             .is_none()
     );
+}
+
+#[test]
+fn parts_make_the_tree_that_rows_make_one_by_one() {
+    let value = |number: usize| vec![7; number % 3 * 400];
+    let counts = [0, 1, 2, 11, 44, 45, 46, 90, 91, 1_000];
+    for first in counts {
+        for second in counts {
+            for third in [0, 1, 45, 200] {
+                let mut builder = TreeBuilder::new();
+                let mut number = 0;
+                for count in [first, second, third] {
+                    let mut part = TreePart::new();
+                    for _ in 0..count {
+                        assert!(part.push(&number_key(number), &value(number)));
+                        number += 1;
+                    }
+                    assert!(builder.append(part));
+                }
+                // The ordinary way goes on behind the parts.
+                assert!(builder.push(&number_key(number), &value(number)));
+                let tree = builder.finish();
+                check(&tree);
+                let rows = (0..=number).map(|number| (number_key(number).to_vec(), value(number)));
+                assert_same(&tree, &rows.collect());
+            }
+        }
+    }
+}
+
+#[test]
+fn parts_out_of_order_are_refused() {
+    let part = |numbers: std::ops::Range<usize>| {
+        let mut part = TreePart::new();
+        for number in numbers {
+            assert!(part.push(&number_key(number), b"kept"));
+            assert!(!part.push(&number_key(number), b"equal"));
+        }
+        part
+    };
+    let mut builder = TreeBuilder::new();
+    assert!(builder.append(part(100..200)));
+    assert!(!builder.append(part(0..50)), "before the rows there");
+    assert!(!builder.append(part(199..300)), "the last key again");
+    assert!(builder.append(part(200..300)));
+    let tree = builder.finish();
+    check(&tree);
+    assert_eq!(tree.len(), 200);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use backend_mem::MemStore;
 use storage_api::{
-    Durability, Engine, ErrorKind, KvStore, Location, OpenOptions, Reader, Schema, TableDef,
-    TableId, WriteBatch, WriteTxn, Writer,
+    Bulk, BulkOptions, Durability, Engine, ErrorKind, KvStore, Location, OpenOptions, Reader,
+    Schema, TableDef, TableId, WriteBatch, WriteTxn, Writer,
 };
 
 const ROWS: TableDef = TableDef::new("rows");
@@ -46,6 +46,39 @@ fn the_memory_limit_refuses_and_recovers() {
     txn.commit(Durability::Volatile).unwrap();
     fill(&store, rows, 500..900).unwrap();
     assert_eq!(store.begin_read().unwrap().count(rows).unwrap().get(), 400);
+}
+
+/// A load large enough to be built in several parts is refused past the limit as any other write,
+/// and leaves nothing.
+#[test]
+fn a_load_in_parts_is_refused_past_the_limit() {
+    let limit = 8 << 20;
+    let (store, rows) = open(Some(limit));
+    fill(&store, rows, 0..1).unwrap();
+    let before = store.stats().unwrap().memory_bytes.unwrap();
+    for (table_is_empty, count) in [(false, 10_000_u32), (true, 10_000), (true, 6_000)] {
+        if table_is_empty {
+            let mut txn = store.begin_write().unwrap();
+            txn.delete_range(rows, &storage_api::KeyRange::all())
+                .unwrap();
+            txn.commit(Durability::Volatile).unwrap();
+        }
+        let mut load = store.begin_bulk(rows, &BulkOptions::default()).unwrap();
+        for number in 0..count {
+            let key = number.wrapping_mul(0x9e37_79b1).to_be_bytes();
+            load.put(&key, &[7; 1000]).unwrap();
+        }
+        let found = |store: &MemStore| store.begin_read().unwrap().count(rows).unwrap().get();
+        if count == 10_000 {
+            let refused = load.finish().unwrap_err();
+            assert_eq!(*refused.kind(), ErrorKind::Full { limit_bytes: limit });
+            assert_eq!(found(&store), u64::from(!table_is_empty));
+            assert!(store.stats().unwrap().memory_bytes.unwrap() <= before);
+        } else {
+            load.finish().unwrap();
+            assert_eq!(found(&store), u64::from(count));
+        }
+    }
 }
 
 /// What is reported follows the content up and down, and covers at least the payload.
