@@ -1,0 +1,147 @@
+//! Cutting: truncating at the tip, pruning at the tail.
+//!
+//! Invariants: segments go one at a time, at the tip the newest first and at the tail the oldest
+//! first, each durably before the next, so that a crash at any point leaves a log without a gap;
+//! both can be done again; a file that goes is kept as a spare for the next segment where space is
+//! written in advance, because bytes that are there already make syncs cheap. What a spare holds is
+//! of another segment and never checks.
+
+use crate::disk::Access;
+use crate::error::{LogError, LogResult};
+use crate::log::{Log, Tip, draw};
+use crate::segment::{SPARE, SegmentNumber};
+use crate::walk::{Link, Step, Walk};
+use crate::{Height, SEGMENT_HEADER_BYTES};
+
+impl Log {
+    fn check_range(&self, asked: Height) -> LogResult<()> {
+        let (first, next) = (self.first(), self.next);
+        if asked < first || asked > next {
+            return Err(LogError::OutOfRange { asked, first, next });
+        }
+        Ok(())
+    }
+
+    /// The newest segment but this one.
+    fn segment_before(&self, number: SegmentNumber) -> Option<SegmentNumber> {
+        self.shared.known(|known| {
+            known
+                .firsts
+                .range(..number)
+                .next_back()
+                .map(|(number, _)| *number)
+        })
+    }
+
+    /// Cuts at the tip, durably: `next` is the height that comes next afterwards. Cost: a read of
+    /// the segment in which the cut is, and a removal for each segment behind it.
+    ///
+    /// # Errors
+    /// `OutOfRange`, `Poisoned`, `Damaged` and `Absent` of the segment of the cut, `Io`; a failure
+    /// on the way poisons.
+    pub fn truncate(&mut self, next: Height) -> LogResult<()> {
+        self.check_writable()?;
+        self.check_range(next)?;
+        if next == self.next {
+            return Ok(());
+        }
+        let cut = self.cut_tip(next);
+        cut.map_err(|error| self.poison(error))
+    }
+
+    fn cut_tip(&mut self, next: Height) -> LogResult<()> {
+        self.nonce = draw();
+        // What is left must be durable before what follows it goes.
+        self.sync()?;
+        let mut number = self.segment();
+        loop {
+            let first = self
+                .shared
+                .known(|known| known.firsts.get(&number).copied());
+            match self.segment_before(number) {
+                Some(before) if first.is_none_or(|first| first >= next) => {
+                    self.drop_segment(number)?;
+                    number = before;
+                }
+                _ => break,
+            }
+        }
+        let segment = if number == self.segment() {
+            self.tip.segment.clone()
+        } else {
+            self.shared.open_segment(number, Access::Write)?
+        };
+        let mut walk = Walk::new(segment.clone());
+        let mut payload_bytes = 0;
+        while walk.next < next {
+            match walk.step()? {
+                Step::Record(place, ..) => payload_bytes += u64::from(place.payload_bytes),
+                Step::End(what) => return Err(segment.damaged(walk.offset, what)),
+            }
+        }
+        let Link::To(link) = walk.link else {
+            return Err(segment.damaged(walk.offset, "a walk from nowhere"));
+        };
+        let end = walk.offset;
+        let cut = segment.file.set_len(end).and_then(|()| segment.file.sync());
+        cut.map_err(|error| segment.io(error))?;
+        self.shared.change(|known| {
+            known.open.insert(number, segment.clone());
+        });
+        self.tip = Tip {
+            segment,
+            end,
+            file_bytes: end,
+            payload_bytes,
+            link,
+        };
+        self.next = next;
+        Ok(())
+    }
+
+    /// Cuts at the tail, durably: segments in which every record is below `tail` go. The segment
+    /// that is written to stays.
+    ///
+    /// # Errors
+    /// `OutOfRange`, `Poisoned`, `Io`, which poisons.
+    pub fn prune(&mut self, tail: Height) -> LogResult<()> {
+        self.check_writable()?;
+        self.check_range(tail)?;
+        loop {
+            let oldest = self.shared.known(|known| {
+                let mut segments = known.firsts.iter();
+                let (oldest, _) = segments.next()?;
+                let (_, second) = segments.next()?;
+                (*second <= tail).then_some(*oldest)
+            });
+            let Some(oldest) = oldest else {
+                return Ok(());
+            };
+            let dropped = self.drop_segment(oldest);
+            dropped.map_err(|error| self.poison(error))?;
+        }
+    }
+
+    /// Takes a segment's file away, durably.
+    fn drop_segment(&self, number: SegmentNumber) -> LogResult<()> {
+        let shared = &self.shared;
+        let name = number.file_name();
+        let held = shared.change(|known| {
+            known.firsts.remove(&number);
+            known.open.remove(&number)
+        });
+        let segment = match held {
+            Some(segment) => segment,
+            None => shared.open_segment(number, Access::Read)?,
+        };
+        let spare_bytes_max = SEGMENT_HEADER_BYTES + 2 * self.options.segment_bytes_max;
+        let is_spare = self.options.advance_bytes > 0 && segment.len()? <= spare_bytes_max;
+        let gone = if is_spare {
+            shared.disk.rename(&name, SPARE)
+        } else {
+            shared.disk.remove(&name)
+        };
+        let gone = gone.and_then(|()| shared.disk.sync_names());
+        gone.map_err(|error| shared.io(&name, error))
+    }
+}

@@ -1,0 +1,285 @@
+//! Reading: one record by its place, records in a row, and a check of everything.
+//!
+//! Invariants: no byte is given that was not compared with its checksum; reading writes nothing and
+//! waits for no writer; at most [`OPEN_FILES_MAX`] files are kept open for all readers of a log.
+//! Cost of a record: one positioned read; in a row, one for each mebibyte.
+
+use std::io::IoSliceMut;
+use std::sync::Arc;
+
+use crate::disk::{Access, DiskFile};
+use crate::error::{LogError, LogResult};
+use crate::log::{Known, Shared};
+use crate::record::{self, Header};
+use crate::segment::SegmentNumber;
+use crate::walk::{Segment, Step, Walk};
+use crate::{Height, Place};
+
+/// Files that are kept open.
+const OPEN_FILES_MAX: usize = 128;
+
+/// Reads a log. Cheap to copy, for any thread.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+/// Something that does not check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file.
+    pub place: String,
+    /// Its segment.
+    pub segment: SegmentNumber,
+    /// Where in the file.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: String,
+}
+
+fn read_parts(
+    file: &dyn DiskFile,
+    offset: u64,
+    header: &mut [u8],
+    payload: &mut [u8],
+) -> std::io::Result<usize> {
+    let wanted = header.len() + payload.len();
+    let mut read = 0;
+    while read < wanted {
+        let (head, tail) = match read.checked_sub(header.len()) {
+            None => (header.get_mut(read..).unwrap_or_default(), &mut *payload),
+            Some(past) => (&mut [][..], payload.get_mut(past..).unwrap_or_default()),
+        };
+        let mut parts = [IoSliceMut::new(head), IoSliceMut::new(tail)];
+        match file.read_at(offset + read as u64, &mut parts) {
+            Ok(0) => break,
+            Ok(bytes) => read += bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+impl Reader {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The numbers of the segments that are there, and the first height of each.
+    #[must_use]
+    pub fn segments(&self) -> Vec<(SegmentNumber, Height)> {
+        self.shared.known(|known| {
+            known
+                .firsts
+                .iter()
+                .map(|(number, first)| (*number, *first))
+                .collect()
+        })
+    }
+
+    fn segment(&self, number: SegmentNumber) -> LogResult<Segment> {
+        if let Some(segment) = self.shared.known(|known| known.open.get(&number).cloned()) {
+            return Ok(segment);
+        }
+        let segment = self.shared.open_segment(number, Access::Read)?;
+        self.shared.change(|known| {
+            while known.open.len() >= OPEN_FILES_MAX {
+                // The newest is the one that is written to.
+                known.open.pop_first();
+            }
+            known.open.insert(number, segment.clone());
+        });
+        Ok(segment)
+    }
+
+    /// Reads the payload of the record at this height and place. `payload` keeps its memory from
+    /// call to call.
+    ///
+    /// # Errors
+    /// `Damaged`, also when the place is not that of the record; `Absent`, `Io`.
+    pub fn read(&self, height: Height, place: &Place, payload: &mut Vec<u8>) -> LogResult<()> {
+        let segment = self.segment(place.segment)?;
+        let bytes = usize::try_from(place.payload_bytes).unwrap_or(usize::MAX);
+        // A place that is not true is not given memory.
+        let end = place
+            .offset
+            .saturating_add(crate::HEADER_BYTES + u64::from(place.payload_bytes));
+        if bytes > payload.capacity() && end > segment.len()? {
+            return Err(segment.damaged(place.offset, "the record is beyond the end of the file"));
+        }
+        payload.resize(bytes, 0);
+        let mut header = [0; record::HEADER_LEN];
+        let read = read_parts(&*segment.file, place.offset, &mut header, payload);
+        let read = read.map_err(|error| segment.io(error))?;
+        let damaged = |what| {
+            // A reader that is behind a cut meets a file that is gone, or has become another one.
+            let is_there = |known: &Known| known.firsts.contains_key(&place.segment);
+            Err(if self.shared.known(is_there) {
+                segment.damaged(place.offset, what)
+            } else {
+                LogError::Absent {
+                    place: segment.place.to_string(),
+                    segment: place.segment,
+                }
+            })
+        };
+        if read < record::HEADER_LEN + bytes {
+            return damaged("the record is beyond the end of the file");
+        }
+        let Some((header, _)) = Header::decode(&header, segment.checksum) else {
+            return damaged("the header of the record does not check");
+        };
+        if header.height != height
+            || header.payload_bytes != place.payload_bytes
+            || header.payload_checksum != place.payload_checksum
+        {
+            return damaged("another record than expected is here");
+        }
+        if crc32c::crc32c(payload) != place.payload_checksum {
+            return damaged("the payload of the record does not check");
+        }
+        Ok(())
+    }
+
+    /// Records in a row from the first one of a segment, up to and without the height `until`.
+    ///
+    /// # Errors
+    /// `Absent`, `Damaged`, `Io`.
+    pub fn scan_segment(&self, number: SegmentNumber, until: Height) -> LogResult<Scan> {
+        let walk = Walk::new(self.segment(number)?);
+        Ok(self.scan_from(walk, until))
+    }
+
+    /// Records in a row from this one, up to and without the height `until`.
+    ///
+    /// # Errors
+    /// As [`Reader::scan_segment`].
+    pub fn scan(&self, height: Height, place: &Place, until: Height) -> LogResult<Scan> {
+        let walk = Walk::from(self.segment(place.segment)?, place.offset, height);
+        Ok(self.scan_from(walk, until))
+    }
+
+    fn scan_from(&self, walk: Walk, until: Height) -> Scan {
+        Scan {
+            reader: self.clone(),
+            walk,
+            until,
+        }
+    }
+
+    /// Compares every byte of every segment with its checksum and every segment with its
+    /// neighbours. Writes nothing.
+    ///
+    /// # Errors
+    /// `Io`; what does not check is an answer.
+    pub fn check(&self) -> LogResult<Vec<Finding>> {
+        let segments = self.segments();
+        let mut findings = Vec::new();
+        for (at, (number, _)) in segments.iter().enumerate() {
+            let following = segments.get(at + 1).copied();
+            match self.check_segment(*number, following) {
+                Ok(found) => findings.extend(found),
+                Err(LogError::Damaged {
+                    place,
+                    segment,
+                    offset,
+                    what,
+                }) => findings.push(Finding {
+                    place,
+                    segment,
+                    offset,
+                    what: what.to_owned(),
+                }),
+                Err(error @ (LogError::Foreign { .. } | LogError::Absent { .. })) => {
+                    findings.push(Finding {
+                        place: self.shared.disk.place(&number.file_name()),
+                        segment: *number,
+                        offset: 0,
+                        what: error.to_string(),
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(findings)
+    }
+
+    fn check_segment(
+        &self,
+        number: SegmentNumber,
+        following: Option<(SegmentNumber, Height)>,
+    ) -> LogResult<Option<Finding>> {
+        let segment = self.shared.open_segment(number, Access::Read)?;
+        let mut walk = Walk::new(segment.clone());
+        let what = loop {
+            match walk.step()? {
+                Step::Record(..) => {}
+                Step::End(what) => break what,
+            }
+        };
+        let offset = walk.offset;
+        let found = |what: String| {
+            Some(Finding {
+                place: segment.place.to_string(),
+                segment: number,
+                offset,
+                what,
+            })
+        };
+        match following {
+            None => {
+                let behind = walk.look_behind()?;
+                Ok(behind
+                    .proves_damage
+                    .then(|| found(what.to_owned()))
+                    .flatten())
+            }
+            Some(_) if offset != segment.len()? => Ok(found(what.to_owned())),
+            Some((next, first)) if next == number.next() && first != walk.next => {
+                Ok(found(format!(
+                    "the segment ends before height {}, the next one begins at {first}",
+                    walk.next
+                )))
+            }
+            Some((next, _)) if next != number.next() => Ok(found(format!(
+                "the files of the segments up to {next} are absent"
+            ))),
+            Some(_) => Ok(None),
+        }
+    }
+}
+
+/// Records in a row; see [`Reader::scan`].
+#[derive(Debug)]
+pub struct Scan {
+    reader: Reader,
+    walk: Walk,
+    until: Height,
+}
+
+impl Scan {
+    /// The next record: its height, place and payload.
+    ///
+    /// # Errors
+    /// `Damaged` where the next record should be, `Absent`, `Io`.
+    pub fn read_next(&mut self) -> LogResult<Option<(Height, Place, &[u8])>> {
+        if self.walk.next >= self.until {
+            return Ok(None);
+        }
+        if self.walk.is_at_end()? {
+            let next = self.walk.segment.header.number.next();
+            let segment = self.reader.segment(next)?;
+            if segment.header.first != self.walk.next {
+                let what = "the segment does not begin where the one before it ends";
+                return Err(segment.damaged(0, what));
+            }
+            self.walk.go_on(segment);
+        }
+        let (segment, offset) = (self.walk.segment.clone(), self.walk.offset);
+        match self.walk.step()? {
+            Step::Record(place, header, payload) => Ok(Some((header.height, place, payload))),
+            Step::End(what) => Err(segment.damaged(offset, what)),
+        }
+    }
+}

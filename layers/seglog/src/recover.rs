@@ -1,0 +1,206 @@
+//! Opening: what a crash left behind is put in order, damage is told and left alone.
+//!
+//! Invariants: every record that was synced is there afterwards, or opening fails and says where;
+//! what was appended and not synced is there whole, up to some record, or not at all; opening again
+//! after a crash inside opening comes to the same. A record that does not check ends the log only
+//! if no later one says that it was durable when it was written: otherwise it is damage, which is
+//! never cut here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use crate::disk::{Access, Disk};
+use crate::error::{LogError, LogResult};
+use crate::log::{Known, Log, LogOptions, Shared, Tip, begin_segment};
+use crate::read::Reader;
+use crate::segment::SegmentNumber;
+use crate::walk::{Behind, Link, NOTHING, Segment, Step, Walk};
+use crate::{ChainTag, Height, SEGMENT_HEADER_BYTES};
+
+/// What opening found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Why the last record ends the log, if something lies behind it; it was not synced.
+    pub cut: Option<Cut>,
+    /// Segments between others whose files are absent.
+    pub absent: Vec<SegmentNumber>,
+}
+
+/// Where the tip was found to end before its file does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The segment.
+    pub segment: SegmentNumber,
+    /// Where the next record goes.
+    pub offset: u64,
+    /// What is wrong with what lies there.
+    pub what: &'static str,
+}
+
+/// The segments in a folder, their headers checked.
+fn look(shared: &Arc<Shared>, access: Access) -> LogResult<(Option<Segment>, Recovered)> {
+    let names = shared.disk.names().map_err(|error| shared.io("", error))?;
+    let mut numbers: Vec<SegmentNumber> = names
+        .iter()
+        .filter_map(|name| SegmentNumber::of_file_name(name))
+        .collect();
+    numbers.sort_unstable();
+    let mut recovered = Recovered::default();
+    let mut firsts = BTreeMap::new();
+    let mut last: Option<Segment> = None;
+    for number in numbers.iter().copied() {
+        let is_last = Some(&number) == numbers.last();
+        let access = if is_last { access } else { Access::Read };
+        let segment = shared.open_segment(number, access)?;
+        if let Some(before) = &last {
+            let mut absent = before.header.number.next();
+            while absent < number {
+                recovered.absent.push(absent);
+                absent = absent.next();
+            }
+            if segment.header.first <= before.header.first {
+                let what = "the segment begins below the one before it";
+                return Err(segment.damaged(0, what));
+            }
+        }
+        firsts.insert(number, segment.header.first);
+        last = Some(segment);
+    }
+    shared.change(|known| {
+        known.firsts = firsts;
+        if let Some(last) = &last {
+            known.open.insert(last.header.number, last.clone());
+        }
+    });
+    Ok((last, recovered))
+}
+
+/// The end of the segment that is written to.
+struct End {
+    walk: Walk,
+    payload_bytes: u64,
+    what: &'static str,
+    behind: Behind,
+}
+
+/// Walks to the end of the last segment.
+fn find_end(segment: Segment) -> LogResult<End> {
+    let mut walk = Walk::new(segment);
+    let mut payload_bytes = 0;
+    let what = loop {
+        match walk.step()? {
+            Step::Record(place, ..) => payload_bytes += u64::from(place.payload_bytes),
+            Step::End(what) => break what,
+        }
+    };
+    let behind = walk.look_behind()?;
+    if behind.proves_damage {
+        return Err(walk.segment.damaged(walk.offset, what));
+    }
+    Ok(End {
+        walk,
+        payload_bytes,
+        what,
+        behind,
+    })
+}
+
+fn shared(disk: Arc<dyn Disk>, chain: ChainTag) -> Arc<Shared> {
+    Arc::new(Shared {
+        disk,
+        chain,
+        known: RwLock::new(Known::default()),
+    })
+}
+
+impl Log {
+    /// Opens the log in a folder, or makes it. Cost: a read of every segment's header and of the
+    /// whole last segment, and two syncs.
+    ///
+    /// # Errors
+    /// `Damaged`, `Foreign`, `TooNew`, `Full`, `Io`; nothing was cut then.
+    pub fn open(disk: Arc<dyn Disk>, options: LogOptions) -> LogResult<(Self, Recovered)> {
+        let shared = shared(disk, options.chain);
+        let (last, mut recovered) = look(&shared, Access::Write)?;
+        let Some(last) = last else {
+            let tip = begin_segment(&shared, SegmentNumber::default(), options.first)?;
+            return Ok((Self::new(shared, options, tip, options.first), recovered));
+        };
+        let End {
+            walk,
+            payload_bytes,
+            what,
+            behind,
+        } = find_end(last)?;
+        let Walk {
+            segment,
+            offset: end,
+            next,
+            link: Link::To(link),
+            ..
+        } = walk
+        else {
+            return Err(LogError::Poisoned {
+                reason: "a walk from nowhere".to_owned(),
+            });
+        };
+        let file_bytes = segment.len()?;
+        if what != NOTHING && end < file_bytes {
+            recovered.cut = Some(Cut {
+                segment: segment.header.number,
+                offset: end,
+                what,
+            });
+        }
+        if behind.is_there {
+            // Whole records behind a torn one must not be met by whoever walks here later.
+            let cut = segment.file.set_len(end);
+            cut.map_err(|error| segment.io(error))?;
+        }
+        // What a killed process wrote may not be durable yet, nor the name of its last segment; the
+        // records to come say that everything before them is.
+        let synced = segment.file.sync();
+        synced.map_err(|error| segment.io(error))?;
+        let synced = shared.disk.sync_names();
+        synced.map_err(|error| shared.io("", error))?;
+        let file_bytes = if behind.is_there { end } else { file_bytes };
+        let tip = Tip {
+            segment,
+            end,
+            file_bytes: file_bytes.max(SEGMENT_HEADER_BYTES),
+            payload_bytes,
+            link,
+        };
+        Ok((Self::new(shared, options, tip, next), recovered))
+    }
+}
+
+impl Reader {
+    /// Opens the log in a folder to be read only: writes nothing. Also gives the height that comes
+    /// next, as far as the last segment checks; `None` in a folder without segments.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        chain: ChainTag,
+    ) -> LogResult<(Self, Option<Height>, Recovered)> {
+        let shared = shared(disk, chain);
+        let (last, mut recovered) = look(&shared, Access::Read)?;
+        let next = match last {
+            None => None,
+            Some(last) => {
+                let end = find_end(last)?;
+                if end.what != NOTHING && end.walk.offset < end.walk.segment.len()? {
+                    recovered.cut = Some(Cut {
+                        segment: end.walk.segment.header.number,
+                        offset: end.walk.offset,
+                        what: end.what,
+                    });
+                }
+                Some(end.walk.next)
+            }
+        };
+        Ok((Self::new(shared), next, recovered))
+    }
+}

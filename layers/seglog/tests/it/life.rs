@@ -1,0 +1,150 @@
+//! The log on the real file system: rollover, limits, refusals, readers beside the writer, and the
+//! number of syncs.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use seglog::disk::{Disk, Folder};
+use seglog::{Height, Log, LogError, LogOptions, Reader};
+
+use crate::model::{live, options, records, script};
+
+fn folder(path: &Path) -> Arc<dyn Disk> {
+    Arc::new(Folder::new(path))
+}
+
+fn sizes(log: &Log) -> Vec<u64> {
+    let segments = log.reader().segments();
+    let mut ends: Vec<u64> = segments
+        .iter()
+        .skip(1)
+        .map(|(_, first)| first.get())
+        .collect();
+    ends.push(log.next().get());
+    let records = segments.iter().zip(ends);
+    records.map(|((_, first), end)| end - first.get()).collect()
+}
+
+#[test]
+fn segments_roll_over_exactly_at_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        segment_bytes_max: 1_000,
+        ..options(0)
+    };
+    let (mut log, _) = Log::open(folder(dir.path()), options).unwrap();
+    let mut next = Height::new(1);
+    let mut put = |log: &mut Log, bytes: usize| {
+        log.append(next, &vec![7; bytes]).unwrap();
+        next = next.next();
+    };
+    // Two fit, a third does not; an exact fit stays, one byte more rolls; a large one is alone.
+    for bytes in [400, 400, 400, 600, 1_000, 1, 1_000, 5_000, 1, 0, 999, 1] {
+        put(&mut log, bytes);
+    }
+    log.sync().unwrap();
+    assert_eq!(sizes(&log), [2, 2, 1, 1, 1, 1, 3, 1]);
+    drop(log);
+    let (log, _) = Log::open(folder(dir.path()), options).unwrap();
+    assert_eq!(sizes(&log), [2, 2, 1, 1, 1, 1, 3, 1]);
+    assert_eq!(records(&log.reader(), log.next()).unwrap().len(), 12);
+}
+
+#[test]
+fn lives_on_the_file_system_end_as_the_model() {
+    for seed in 0..30 {
+        println!("seed {seed}");
+        let dir = tempfile::tempdir().unwrap();
+        let acts = script(&mut ChaCha8Rng::seed_from_u64(seed), 200);
+        let options = options([0, 4_000][(seed % 2) as usize]);
+        let (model, log) = live(&folder(dir.path()), options, &acts);
+        model.compare(&log.unwrap(), "at the end");
+        let (log, _) = Log::open(folder(dir.path()), options).unwrap();
+        model.compare(&log, "opened again");
+        let (reader, next, _) = Reader::open(folder(dir.path()), options.chain).unwrap();
+        assert_eq!(next, Some(log.next()));
+        assert!(reader.check().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_does_not_follow_is_refused_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = Log::open(folder(dir.path()), options(0)).unwrap();
+    for height in [0, 2] {
+        let refused = log.append(Height::new(height), b"x");
+        assert!(matches!(refused, Err(LogError::Gap { .. })), "{refused:?}");
+    }
+    log.append(Height::new(1), b"x").unwrap();
+    let refused = log.append(Height::new(1), b"x");
+    assert!(matches!(refused, Err(LogError::Gap { .. })), "{refused:?}");
+    for height in [0, 3] {
+        let refused = log.truncate(Height::new(height));
+        assert!(
+            matches!(refused, Err(LogError::OutOfRange { .. })),
+            "{refused:?}"
+        );
+        let refused = log.prune(Height::new(height));
+        assert!(
+            matches!(refused, Err(LogError::OutOfRange { .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(records(&log.reader(), log.next()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_sync_for_each_record_is_one_sync_and_seldom_a_change_of_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        segment_bytes_max: 16 << 20,
+        ..options(1 << 20)
+    };
+    let (mut log, _) = Log::open(folder(dir.path()), options).unwrap();
+    let file = dir.path().join(log.segment().file_name());
+    let size = || std::fs::metadata(&file).unwrap().len();
+    let (mut changes, mut last) = (0, size());
+    for height in 1..=300 {
+        let before = log.syncs();
+        log.append(Height::new(height), &[7; 10_000]).unwrap();
+        log.sync().unwrap();
+        assert_eq!(log.syncs(), before + 1, "one sync a record");
+        log.sync().unwrap();
+        assert_eq!(log.syncs(), before + 1, "none without a new record");
+        changes += u64::from(size() != last);
+        last = size();
+    }
+    assert_eq!(changes, 3, "three megabytes, a mebibyte at a time");
+}
+
+#[test]
+fn readers_beside_the_writer_see_whole_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = Log::open(folder(dir.path()), options(4_000)).unwrap();
+    let reader = log.reader();
+    let (places, given) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut payload = Vec::new();
+            for (height, place) in given {
+                let height: Height = height;
+                reader.read(height, &place, &mut payload).unwrap();
+                assert!(
+                    payload
+                        .iter()
+                        .all(|byte| u64::from(*byte) == height.get() % 256)
+                );
+            }
+        });
+        for number in 1..2_000_u64 {
+            let payload = vec![(number % 256) as u8; (number % 700) as usize];
+            let place = log.append(Height::new(number), &payload).unwrap();
+            places.send((Height::new(number), place)).unwrap();
+        }
+        drop(places);
+    });
+}

@@ -1,0 +1,8 @@
+//! The log against a model: on a disk that fails and forgets at every step, on files cut and
+//! flipped everywhere, and on the real file system.
+
+mod damage;
+mod format;
+mod images;
+mod life;
+mod model;
