@@ -36,9 +36,9 @@ mod walk;
 
 pub use error::{LogError, LogResult};
 pub use log::{Log, LogOptions};
-pub use read::{Finding, Reader, Scan};
+pub use read::{Finding, Prefix, Reader, Scan};
 pub use record::HEADER_BYTES;
-pub use recover::Recovered;
+pub use recover::{Cut, Recovered};
 pub use segment::{SEGMENT_HEADER_BYTES, SegmentNumber};
 
 /// The number of a record: each is one more than the one before.

@@ -210,6 +210,14 @@ impl Log {
     /// # Errors
     /// `Gap`, `TooLarge`, `Full` (nothing was added), `Poisoned`, `Io` (which poisons).
     pub fn append(&mut self, height: Height, payload: &[u8]) -> LogResult<Place> {
+        self.append_parts(height, &[payload])
+    }
+
+    /// As [`Log::append`], of a payload in parts that lie one after the other in the log.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_parts(&mut self, height: Height, payload: &[&[u8]]) -> LogResult<Place> {
         self.check_writable()?;
         if height != self.next {
             return Err(LogError::Gap {
@@ -217,10 +225,9 @@ impl Log {
                 found: height,
             });
         }
-        let too_large = |_| LogError::TooLarge {
-            bytes: payload.len() as u64,
-        };
-        let payload_bytes = u32::try_from(payload.len()).map_err(too_large)?;
+        let bytes = payload.iter().map(|part| part.len() as u64).sum();
+        let too_large = |_| LogError::TooLarge { bytes };
+        let payload_bytes = u32::try_from(bytes).map_err(too_large)?;
         let filled = self.tip.payload_bytes + u64::from(payload_bytes);
         let is_empty = self.tip.end == SEGMENT_HEADER_BYTES;
         if filled > self.options.segment_bytes_max && !is_empty {
@@ -232,11 +239,15 @@ impl Log {
             link: self.tip.link,
             nonce: self.nonce,
             unsynced: self.unsynced,
-            payload_checksum: crc32c::crc32c(payload),
+            payload_checksum: payload
+                .iter()
+                .fold(0, |sum, part| crc32c::crc32c_append(sum, part)),
         };
         let (bytes, checksum) = header.encode(self.tip.segment.checksum);
         let offset = self.tip.end;
-        let written = write_all(&*self.tip.segment.file, offset, &[&bytes, payload]);
+        let mut parts = vec![&bytes[..]];
+        parts.extend_from_slice(payload);
+        let written = write_all(&*self.tip.segment.file, offset, &parts);
         written.map_err(|error| self.failed_write(error))?;
         let record_bytes = HEADER_BYTES + u64::from(payload_bytes);
         self.tip.end += record_bytes;

@@ -24,6 +24,15 @@ pub struct Reader {
     shared: Arc<Shared>,
 }
 
+/// The beginning of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Its length, at most the payload's.
+    pub bytes: u32,
+    /// CRC-32C of it.
+    pub checksum: u32,
+}
+
 /// Something that does not check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -94,36 +103,43 @@ impl Reader {
     }
 
     /// Reads the payload of the record at this height and place. `payload` keeps its memory from
-    /// call to call.
+    /// call to call. Cost: one positioned read and a checksum.
     ///
     /// # Errors
     /// `Damaged`, also when the place is not that of the record; `Absent`, `Io`.
     pub fn read(&self, height: Height, place: &Place, payload: &mut Vec<u8>) -> LogResult<()> {
+        let whole = Prefix {
+            bytes: place.payload_bytes,
+            checksum: place.payload_checksum,
+        };
+        self.read_prefix(height, place, whole, payload)
+    }
+
+    /// As [`Reader::read`], of the beginning of a payload only, whose checksum is known.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_prefix(
+        &self,
+        height: Height,
+        place: &Place,
+        prefix: Prefix,
+        payload: &mut Vec<u8>,
+    ) -> LogResult<()> {
         let segment = self.segment(place.segment)?;
-        let bytes = usize::try_from(place.payload_bytes).unwrap_or(usize::MAX);
+        let damaged = |what| Err(self.damaged_or_absent(&segment, place, what));
+        let bytes = usize::try_from(prefix.bytes).unwrap_or(usize::MAX);
         // A place that is not true is not given memory.
         let end = place
             .offset
-            .saturating_add(crate::HEADER_BYTES + u64::from(place.payload_bytes));
+            .saturating_add(crate::HEADER_BYTES + u64::from(prefix.bytes));
         if bytes > payload.capacity() && end > segment.len()? {
-            return Err(segment.damaged(place.offset, "the record is beyond the end of the file"));
+            return damaged("the record is beyond the end of the file");
         }
         payload.resize(bytes, 0);
         let mut header = [0; record::HEADER_LEN];
         let read = read_parts(&*segment.file, place.offset, &mut header, payload);
         let read = read.map_err(|error| segment.io(error))?;
-        let damaged = |what| {
-            // A reader that is behind a cut meets a file that is gone, or has become another one.
-            let is_there = |known: &Known| known.firsts.contains_key(&place.segment);
-            Err(if self.shared.known(is_there) {
-                segment.damaged(place.offset, what)
-            } else {
-                LogError::Absent {
-                    place: segment.place.to_string(),
-                    segment: place.segment,
-                }
-            })
-        };
         if read < record::HEADER_LEN + bytes {
             return damaged("the record is beyond the end of the file");
         }
@@ -136,10 +152,24 @@ impl Reader {
         {
             return damaged("another record than expected is here");
         }
-        if crc32c::crc32c(payload) != place.payload_checksum {
+        if crc32c::crc32c(payload) != prefix.checksum {
             return damaged("the payload of the record does not check");
         }
         Ok(())
+    }
+
+    /// What it means that a record is not where it should be: whoever is behind a cut meets a file
+    /// that is gone, or has become another one.
+    #[cold]
+    fn damaged_or_absent(&self, segment: &Segment, place: &Place, what: &'static str) -> LogError {
+        let is_there = |known: &Known| known.firsts.contains_key(&place.segment);
+        if self.shared.known(is_there) {
+            return segment.damaged(place.offset, what);
+        }
+        LogError::Absent {
+            place: segment.place.to_string(),
+            segment: place.segment,
+        }
     }
 
     /// Records in a row from the first one of a segment, up to and without the height `until`.

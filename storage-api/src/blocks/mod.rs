@@ -1,5 +1,5 @@
-//! Blocks in the caller's transaction: the [`BlockStore`] contract and its implementation over any
-//! store, [`KvBlocks`].
+//! Blocks in the caller's transaction: the [`BlockStore`] contract, the index that every block
+//! store shares ([`BlockIndex`]), and the block store that is nothing but rows ([`KvBlocks`]).
 //!
 //! One block is one commit: a caller opens a write transaction, appends the block, writes its own
 //! state, commits. What a block store has to do outside (file work) comes before (`stage`) and
@@ -12,6 +12,7 @@
 //! RepChain's block chapter.
 
 mod auto_commit;
+mod index;
 mod kv;
 mod layout;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod words;
 use std::ops::ControlFlow;
 
 pub use auto_commit::{AutoCommit, KvBlockStore};
+pub use index::{BlockIndex, VisitInfo};
 pub use kv::KvBlocks;
 pub use words::{
     BlockHash, BlockInfo, BlockQuery, BlockRef, BlockTotals, HASH_BYTES_MAX, Height, NewBlock,
@@ -76,6 +78,15 @@ pub enum BlockError {
     /// There is no block at all.
     #[error("no block is stored")]
     Empty,
+    /// The file with the body is not there: it was archived or lost. Everything but the body is
+    /// known.
+    #[error("the body of block {height} is in a file that is absent: {place}")]
+    BodyAbsent {
+        /// Height of the block.
+        height: Height,
+        /// The file.
+        place: String,
+    },
 }
 
 /// What block calls return.

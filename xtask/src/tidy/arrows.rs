@@ -24,9 +24,10 @@ const fn allowed(name: &'static str, always: &'static [&'static str]) -> Allowed
 }
 
 /// The table, from the bottom up.
-const TABLE: [Allowed; 12] = [
+const TABLE: [Allowed; 13] = [
     allowed("storage-api", &[]),
     allowed("seglog", &[]),
+    allowed("blocks", &["seglog", "storage-api"]),
     allowed("backend-kit", &["storage-api"]),
     allowed("backend-mem", &ENGINES),
     allowed("backend-redb", &ENGINES),
@@ -60,7 +61,7 @@ const TABLE: [Allowed; 12] = [
 ];
 
 /// What any crate's tests may use besides its own arrows.
-const FOR_TESTS: [&str; 1] = ["conformance"];
+const FOR_TESTS: [&str; 3] = ["backend-mem", "backend-redb", "conformance"];
 
 /// The outside packages that a crate may pull in, with all that these need.
 const PULLED_IN: [(&str, &[&str]); 1] = [(

@@ -1,0 +1,53 @@
+//! What an error of the log is to whoever keeps blocks in it.
+//!
+//! Invariant: file, segment and offset stay in the words; damage stays damage, a full disk stays a
+//! full disk, and an absent file is told apart from both.
+
+use std::io;
+
+use seglog::LogError;
+use storage_api::blocks::{BlockError, Height};
+use storage_api::{Error, ErrorKind};
+
+/// An error of the log as one of the store.
+pub(crate) fn of_log(error: LogError) -> Error {
+    match error {
+        LogError::Io { place, source } | LogError::Full { place, source } => {
+            Error::from_io(source, place)
+        }
+        LogError::Damaged {
+            place,
+            segment,
+            offset,
+            what,
+        } => Error::corruption(
+            format!("{place} (segment {segment}, offset {offset})"),
+            what,
+        ),
+        LogError::TooNew {
+            place,
+            found,
+            known,
+        } => Error::new(ErrorKind::FormatTooNew {
+            what: place,
+            found: u32::from(found),
+            supported: u32::from(known),
+        }),
+        LogError::Absent { place, segment } => {
+            let what = format!("the file of segment {segment} is absent");
+            Error::from_io(io::Error::new(io::ErrorKind::NotFound, what), place)
+        }
+        LogError::Poisoned { reason } => Error::new(ErrorKind::Poisoned { cause: reason }),
+        LogError::ReadOnly => Error::new(ErrorKind::ReadOnly),
+        LogError::Foreign { place, what } => Error::corruption(place, what),
+        other => Error::invalid(other.to_string()),
+    }
+}
+
+/// An error of reading the body of the block at this height.
+pub(crate) fn of_body(height: Height, error: LogError) -> BlockError {
+    match error {
+        LogError::Absent { place, .. } => BlockError::BodyAbsent { height, place },
+        other => BlockError::Store(of_log(other)),
+    }
+}

@@ -1,0 +1,338 @@
+//! [`SegmentBlocks`]: staging, appending, reading and cutting.
+//!
+//! Invariants: a staged block is the next record of the log, whatever becomes of it; what is never
+//! appended is trash, which the next opening removes if it lies at the end and a pruning otherwise;
+//! a file is cut only after the commit that made its records unreachable, once no view from before
+//! that commit is open, and at the tip not if something was staged since. Cost of a block: one
+//! write, one sync for all that was staged since the last one, and the rows; of a read by height,
+//! one get and one positioned read.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use seglog::{Log, Prefix, Reader as LogReader};
+use storage_api::blocks::{
+    AutoCommit, BlockError, BlockHash, BlockIndex, BlockInfo, BlockQuery, BlockRef, BlockResult,
+    BlockStore, BlockTotals, Height, NewBlock, TxId, TxPlace,
+};
+use storage_api::{
+    Catalogue, ChecksumSetting, Cursor, Error, ErrorKind, KeyRange, KvStore, Reader, Result,
+    Schema, TableDef, TableId, WriteTxn,
+};
+
+use crate::error::{of_body, of_log};
+use crate::layout::{self, BodyPlace, PLACES};
+
+/// The log of a store that may write; readers have none.
+pub(crate) struct Writing {
+    pub(crate) log: Log,
+    /// Records below this one are durable.
+    pub(crate) synced: seglog::Height,
+    /// Cuts that wait for views to end, and since when.
+    pub(crate) waiting: Vec<(Cleanup, Instant)>,
+}
+
+/// Blocks with their bodies in segment files; see the head of this file.
+pub struct SegmentBlocks<S> {
+    pub(crate) store: Arc<S>,
+    pub(crate) index: BlockIndex,
+    pub(crate) places: TableId,
+    pub(crate) reader: LogReader,
+    /// None when opened to be read.
+    pub(crate) writing: Option<Mutex<Writing>>,
+}
+
+impl<S> fmt::Debug for SegmentBlocks<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentBlocks")
+            .field("reader", &self.reader)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A block whose body is in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Staged<'b> {
+    block: NewBlock<'b>,
+    at: BodyPlace,
+}
+
+/// Blocks in segment files beside a store, committing by itself.
+pub type SegmentBlockStore<S> = AutoCommit<S, SegmentBlocks<S>>;
+
+/// File work that remains after a commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Cleanup(Cut);
+
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Nothing,
+    /// Records from the first to before the second are unreachable, or all before the second.
+    Tip(Option<seglog::Height>, seglog::Height),
+    /// Records below this one are.
+    Tail(seglog::Height),
+}
+
+impl<S: KvStore> SegmentBlocks<S> {
+    /// The tables, without checksum envelope.
+    #[must_use]
+    pub fn tables() -> Vec<TableDef> {
+        let mut tables = BlockIndex::TABLES.to_vec();
+        tables.push(PLACES);
+        tables
+    }
+
+    /// The tables as a schema, with or without checksum envelope.
+    ///
+    /// # Errors
+    /// None in practice: the tables are constants.
+    pub fn schema(checksum: ChecksumSetting) -> Result<Schema> {
+        let tables = Self::tables().into_iter();
+        let tables: Vec<TableDef> = tables.map(|table| table.with_checksum(checksum)).collect();
+        Schema::new(&tables)
+    }
+
+    pub(crate) fn resolve(catalogue: &Catalogue) -> Result<(BlockIndex, TableId)> {
+        Ok((
+            BlockIndex::resolve(catalogue)?,
+            catalogue.id(PLACES.name())?,
+        ))
+    }
+
+    /// How often the log made a disk sync a file, so far.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.writing().map_or(0, |writing| writing.log.syncs())
+    }
+
+    /// The number of the next record of the log.
+    pub(crate) fn next_record(&self) -> Result<seglog::Height> {
+        Ok(self.writing()?.log.next())
+    }
+
+    fn writing(&self) -> Result<MutexGuard<'_, Writing>> {
+        let writing = self.writing.as_ref();
+        let writing = writing.ok_or_else(|| Error::new(ErrorKind::ReadOnly))?;
+        // Whoever panicked while it held the log left it between two calls of it.
+        Ok(writing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes everything that was staged up to this record durable.
+    fn make_durable(&self, at: &BodyPlace) -> Result<()> {
+        let mut writing = self.writing()?;
+        if at.record >= writing.synced {
+            writing.log.sync().map_err(of_log)?;
+            writing.synced = writing.log.next();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn place<R: Reader>(&self, reader: &R, height: Height) -> Result<Option<BodyPlace>> {
+        let value = reader.get(self.places, &BlockIndex::key(height))?;
+        value.map(|value| layout::decode_place(&value)).transpose()
+    }
+
+    /// The place of a block that the index has.
+    pub(crate) fn known_place<R: Reader>(&self, reader: &R, height: Height) -> Result<BodyPlace> {
+        let missing = || {
+            let what = format!("no place for the body at height {height}");
+            Error::corruption(format!("table {}", PLACES.name()), what)
+        };
+        self.place(reader, height)?.ok_or_else(missing)
+    }
+
+    /// The record behind that of the newest block.
+    fn end<R: Reader>(&self, reader: &R) -> BlockResult<Option<seglog::Height>> {
+        let Some(tip) = self.index.tip(reader)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.known_place(reader, tip.height)?.record.next()))
+    }
+
+    /// Does the cuts that no open view can miss.
+    fn cut_what_may_go(&self, writing: &mut Writing) -> BlockResult<()> {
+        let oldest = self.store.stats()?.oldest_reader;
+        let Writing {
+            log,
+            synced,
+            waiting,
+        } = writing;
+        while let Some((Cleanup(cut), since)) = waiting.first().copied() {
+            if oldest.is_some_and(|oldest| oldest.age >= since.elapsed()) {
+                return Ok(());
+            }
+            let done = match cut {
+                Cut::Nothing => Ok(()),
+                Cut::Tail(record) => log.prune(record.max(log.first()).min(log.next())),
+                // Something was staged since, which may be committed: what lies before it stays.
+                Cut::Tip(_, end) if log.next() != end => Ok(()),
+                Cut::Tip(from, _) => log.truncate(from.unwrap_or_default().max(log.first())),
+            };
+            done.map_err(of_log)?;
+            *synced = (*synced).min(log.next());
+            waiting.remove(0);
+        }
+        Ok(())
+    }
+}
+
+impl<S: KvStore> BlockStore for SegmentBlocks<S> {
+    type Staged<'b> = Staged<'b>;
+    type Cleanup = Cleanup;
+
+    fn stage<'b>(&self, block: NewBlock<'b>) -> BlockResult<Staged<'b>> {
+        let too_long = |_| Error::invalid(format!("a body of {} bytes", block.body.len()));
+        let body = Prefix {
+            bytes: u32::try_from(block.body.len()).map_err(too_long)?,
+            checksum: crc32c::crc32c(block.body),
+        };
+        let trailer = layout::encode_trailer(&block);
+        let mut writing = self.writing()?;
+        let record = writing.log.next();
+        let place = writing.log.append_parts(record, &[block.body, &trailer]);
+        let at = BodyPlace {
+            record,
+            place: place.map_err(of_log)?,
+            body,
+        };
+        Ok(Staged { block, at })
+    }
+
+    fn append<W: WriteTxn>(&self, txn: &mut W, staged: Staged<'_>) -> BlockResult<BlockRef> {
+        let Staged { block, at } = staged;
+        let appended = self.index.append(txn, &block)?;
+        let key = BlockIndex::key(block.height);
+        txn.put(self.places, &key, &layout::encode_place(&at))?;
+        self.make_durable(&at)?;
+        Ok(appended)
+    }
+
+    fn tip<R: Reader>(&self, reader: &R) -> BlockResult<Option<BlockRef>> {
+        self.index.tip(reader)
+    }
+
+    fn tail<R: Reader>(&self, reader: &R) -> BlockResult<Option<BlockRef>> {
+        self.index.tail(reader)
+    }
+
+    fn totals<R: Reader>(&self, reader: &R) -> BlockResult<BlockTotals> {
+        self.index.totals(reader)
+    }
+
+    fn info<R: Reader>(&self, reader: &R, height: Height) -> BlockResult<Option<BlockInfo>> {
+        self.index.info(reader, height)
+    }
+
+    fn height_of<R: Reader>(&self, reader: &R, hash: &BlockHash) -> BlockResult<Option<Height>> {
+        self.index.height_of(reader, hash)
+    }
+
+    fn tx_ids<R: Reader>(&self, reader: &R, height: Height) -> BlockResult<Vec<TxId>> {
+        self.index.tx_ids(reader, height)
+    }
+
+    fn tx_places<R: Reader>(&self, reader: &R, tx_id: &TxId) -> BlockResult<Vec<TxPlace>> {
+        self.index.tx_places(reader, tx_id)
+    }
+
+    fn tx_place<R: Reader>(&self, reader: &R, tx_id: &TxId) -> BlockResult<Option<TxPlace>> {
+        self.index.tx_place(reader, tx_id)
+    }
+
+    fn with_body<R: Reader>(
+        &self,
+        reader: &R,
+        height: Height,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> BlockResult<bool> {
+        let mut body = Vec::new();
+        let found = self.read_body(reader, height, &mut body)?;
+        if found {
+            sink(&body);
+        }
+        Ok(found)
+    }
+
+    fn body<R: Reader>(&self, reader: &R, height: Height) -> BlockResult<Option<Vec<u8>>> {
+        let mut body = Vec::new();
+        Ok(self.read_body(reader, height, &mut body)?.then_some(body))
+    }
+
+    fn range<R: Reader>(
+        &self,
+        reader: &R,
+        query: BlockQuery,
+        visit: &mut dyn FnMut(&BlockInfo, &[u8]) -> ControlFlow<()>,
+    ) -> BlockResult<Option<Height>> {
+        let range = KeyRange::from_key(&BlockIndex::key(query.start));
+        let mut places = reader.cursor(self.places, range)?;
+        let mut body = Vec::new();
+        self.index.range(reader, query, &mut |info| {
+            let missing = || {
+                let what = format!("height {} and its place do not match", info.height);
+                Error::corruption(format!("table {}", PLACES.name()), what)
+            };
+            let row = places.next()?;
+            let row = row.filter(|row| row.key == BlockIndex::key(info.height));
+            let at = layout::decode_place(row.ok_or_else(missing)?.value)?;
+            if u64::from(at.body.bytes) != info.body_bytes {
+                return Err(missing().into());
+            }
+            self.read_at(info.height, &at, &mut body)?;
+            Ok(visit(info, &body))
+        })
+    }
+
+    fn truncate<W: WriteTxn>(&self, txn: &mut W, tip: Option<Height>) -> BlockResult<Cleanup> {
+        let end = self.end(txn)?;
+        let rows = self.index.truncate(txn, tip)?;
+        txn.delete_range(self.places, &rows)?;
+        let from = self.end(txn)?;
+        Ok(Cleanup(end.map_or(Cut::Nothing, |end| Cut::Tip(from, end))))
+    }
+
+    fn prune<W: WriteTxn>(&self, txn: &mut W, tail: Height) -> BlockResult<Cleanup> {
+        let rows = self.index.prune(txn, tail)?;
+        txn.delete_range(self.places, &rows)?;
+        let record = self.known_place(txn, tail)?.record;
+        Ok(Cleanup(Cut::Tail(record)))
+    }
+
+    fn finish(&self, cleanup: Cleanup) -> BlockResult<()> {
+        let mut writing = self.writing()?;
+        writing.waiting.push((cleanup, Instant::now()));
+        self.cut_what_may_go(&mut writing)
+    }
+}
+
+impl<S: KvStore> SegmentBlocks<S> {
+    /// Reads the body of the block at a height into `body`, which keeps its memory from call to
+    /// call, and says whether there is one. Cost: one get and one positioned read.
+    ///
+    /// # Errors
+    /// `Store`, `BodyAbsent`.
+    pub fn read_body<R: Reader>(
+        &self,
+        reader: &R,
+        height: Height,
+        body: &mut Vec<u8>,
+    ) -> BlockResult<bool> {
+        let Some(at) = self.place(reader, height)? else {
+            return Ok(false);
+        };
+        self.read_at(height, &at, body)?;
+        Ok(true)
+    }
+
+    pub(crate) fn read_at(
+        &self,
+        height: Height,
+        at: &BodyPlace,
+        body: &mut Vec<u8>,
+    ) -> Result<(), BlockError> {
+        let read = self.reader.read_prefix(at.record, &at.place, at.body, body);
+        read.map_err(|error| of_body(height, error))
+    }
+}

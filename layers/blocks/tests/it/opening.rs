@@ -1,0 +1,240 @@
+//! Opening: segments that end before the index does, that are of another store or absent, are told;
+//! a group of blocks costs one sync; reading only writes nothing.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use backend_mem::MemStore;
+use blocks::{SegmentBlocks, SegmentOptions};
+use seglog::{ChainTag, SegmentNumber};
+use storage_api::blocks::{
+    AutoCommit, BlockError, BlockHash, BlockQuery, BlockStore, Height, NewBlock,
+};
+use storage_api::{
+    ChecksumSetting, Cursor, Durability, Engine, ErrorKind, KeyRange, KvStore, Location,
+    OpenOptions, Reader, WriteTxn,
+};
+
+use crate::{folder, small};
+
+fn store() -> Arc<MemStore> {
+    let schema = SegmentBlocks::<MemStore>::schema(ChecksumSetting::None).unwrap();
+    let options = OpenOptions::new();
+    let opened = MemStore::open(Location::Memory, &schema, &options, &Default::default());
+    Arc::new(opened.unwrap().0)
+}
+
+fn hash(height: u64) -> BlockHash {
+    BlockHash::new(&height.to_be_bytes()).unwrap()
+}
+
+fn new_block(height: u64, body: &[u8]) -> NewBlock<'_> {
+    NewBlock {
+        height: Height::new(height),
+        hash: hash(height),
+        parent: hash(height - 1),
+        tx_ids: &[],
+        body,
+    }
+}
+
+fn open(store: &Arc<MemStore>, path: &Path) -> Result<SegmentBlocks<MemStore>, BlockError> {
+    SegmentBlocks::open(Arc::clone(store), folder(path), &small()).map(|(blocks, _)| blocks)
+}
+
+/// Twenty blocks of a kilobyte in five segments or so.
+fn grown(path: &Path) -> Arc<MemStore> {
+    let store = store();
+    let blocks = open(&store, path).unwrap();
+    let auto = AutoCommit::new(Arc::clone(&store), blocks, Durability::Durable);
+    for height in 1..=20_u8 {
+        auto.append(new_block(height.into(), &[height; 1_000]))
+            .unwrap();
+    }
+    store
+}
+
+#[test]
+fn segments_that_end_before_the_index_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = grown(dir.path());
+    let mut names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .collect();
+    names.sort();
+    let last = names.last().unwrap();
+    let bytes = std::fs::read(last).unwrap();
+    std::fs::write(last, &bytes[..bytes.len() - 1]).unwrap();
+    let error = open(&store, dir.path()).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("block 20") || text.contains("segment"),
+        "{text}"
+    );
+    std::fs::remove_file(last).unwrap();
+    let BlockError::Store(error) = open(&store, dir.path()).unwrap_err() else {
+        panic!("another error");
+    };
+    assert!(
+        matches!(error.kind(), ErrorKind::Corruption { .. }),
+        "{error:?}"
+    );
+    std::fs::write(last, bytes).unwrap();
+    open(&store, dir.path()).unwrap();
+}
+
+#[test]
+fn segments_of_another_chain_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = grown(dir.path());
+    let options = SegmentOptions {
+        chain: ChainTag::new(5),
+        ..small()
+    };
+    let refused = SegmentBlocks::open(Arc::clone(&store), folder(dir.path()), &options);
+    assert!(refused.unwrap_err().to_string().contains("chain"));
+}
+
+#[test]
+fn an_archived_segment_is_named_and_everything_else_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = grown(dir.path());
+    let archived = dir.path().join(SegmentNumber::new(1).file_name());
+    std::fs::remove_file(&archived).unwrap();
+    let (blocks, opened) =
+        SegmentBlocks::open(Arc::clone(&store), folder(dir.path()), &small()).unwrap();
+    assert_eq!(opened.log.absent, [SegmentNumber::new(1)]);
+    let view = store.begin_read().unwrap();
+    let mut absent = 0;
+    for height in 1..=20 {
+        let height = Height::new(height);
+        assert!(blocks.info(&view, height).unwrap().is_some());
+        match blocks.body(&view, height) {
+            Ok(body) => assert!(body.is_some()),
+            Err(BlockError::BodyAbsent { height: of, place }) => {
+                assert_eq!(of, height);
+                assert_eq!(Path::new(&place), archived);
+                absent += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(absent, 3, "three blocks a segment");
+}
+
+#[test]
+fn a_group_of_blocks_costs_one_sync_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store();
+    let options = SegmentOptions::default();
+    let (blocks, _) =
+        SegmentBlocks::open(Arc::clone(&store), folder(dir.path()), &options).unwrap();
+    let auto = AutoCommit::new(Arc::clone(&store), blocks, Durability::Durable);
+    let before = auto.blocks().syncs();
+    let body = [9; 100];
+    let group: Vec<_> = (1..=50).map(|height| new_block(height, &body)).collect();
+    auto.append_all(&group).unwrap();
+    assert_eq!(auto.blocks().syncs(), before + 1, "fifty blocks");
+    auto.append(new_block(51, &body)).unwrap();
+    assert_eq!(auto.blocks().syncs(), before + 2, "and one more");
+}
+
+#[test]
+fn reading_only_changes_nothing_and_sees_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = grown(dir.path());
+    let files = || {
+        let mut files: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| {
+                let path = entry.unwrap().path();
+                let bytes = std::fs::read(&path).unwrap();
+                (path, bytes)
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    let chain = ChainTag::default();
+    let (blocks, opened) =
+        SegmentBlocks::open_read_only(Arc::clone(&store), folder(dir.path()), chain).unwrap();
+    assert_eq!(opened.beyond_commit, 0);
+    let view = store.begin_read().unwrap();
+    let mut seen = 0;
+    blocks
+        .range(&view, BlockQuery::from(Height::new(1)), &mut |_, body| {
+            seen += body.len();
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(seen, 20_000);
+    let refused = blocks.stage(new_block(21, b"x")).unwrap_err();
+    let BlockError::Store(refused) = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(*refused.kind(), ErrorKind::ReadOnly);
+    assert!(files() == before);
+}
+
+/// A flipped bit in the middle of the segments is found by a check and told by a read, and opening
+/// cuts nothing.
+#[test]
+fn a_flipped_body_is_told_by_its_height() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = grown(dir.path());
+    let path = dir.path().join(SegmentNumber::new(2).file_name());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[64 + 40 + 500] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let blocks = open(&store, dir.path()).unwrap();
+    let view = store.begin_read().unwrap();
+    let checked = blocks.check(&view).unwrap();
+    assert_eq!(checked.sound_blocks, 19);
+    assert_eq!(checked.blocks.len(), 1);
+    assert_eq!(checked.segments.len(), 1);
+    let height = checked.blocks[0].0;
+    let BlockError::Store(error) = blocks.body(&view, height).unwrap_err() else {
+        panic!("another error");
+    };
+    assert!(error.is_corruption(), "{error}");
+    assert!(std::fs::read(&path).unwrap() == bytes);
+    drop(view);
+    // Making the index again from damaged segments is refused, and the old one stays.
+    let mut txn = store.begin_write().unwrap();
+    assert!(blocks.rebuild_index(&mut txn).is_err());
+    txn.abort().unwrap();
+}
+
+/// Opening took an index without blocks for a log of trash and would have cut every body away.
+#[test]
+fn segments_whose_index_was_lost_are_kept_and_give_it_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = grown(dir.path());
+    let new = store();
+    let blocks = open(&new, dir.path()).unwrap();
+    let mut txn = new.begin_write().unwrap();
+    let rebuilt = blocks.rebuild_index(&mut txn).unwrap();
+    txn.commit(Durability::Durable).unwrap();
+    assert_eq!((rebuilt.blocks, rebuilt.passed_over), (20, 0));
+    let (before, after) = (old.begin_read().unwrap(), new.begin_read().unwrap());
+    for table in SegmentBlocks::<MemStore>::tables() {
+        let id = old.catalogue().id(table.name()).unwrap();
+        let mut old_rows = before.cursor(id, KeyRange::all()).unwrap();
+        let id = new.catalogue().id(table.name()).unwrap();
+        let mut new_rows = after.cursor(id, KeyRange::all()).unwrap();
+        loop {
+            let (old_row, new_row) = (old_rows.next().unwrap(), new_rows.next().unwrap());
+            let old_row = old_row.map(|row| (row.key.to_vec(), row.value.to_vec()));
+            let new_row = new_row.map(|row| (row.key.to_vec(), row.value.to_vec()));
+            assert_eq!(old_row, new_row, "{}", table.name());
+            if old_row.is_none() {
+                break;
+            }
+        }
+    }
+}
