@@ -73,13 +73,13 @@ impl<S: KvStore> SegmentBlocks<S> {
         let info = info.ok_or_else(|| damaged("it has no entry in the index"))?;
         let at = self.known_place(reader, height)?;
         let read = self.reader.read(at.record, &at.place, record);
-        read.map_err(|error| crate::error::of_body(height, error))?;
-        let recorded = layout::decode_record(record)?;
+        let read = read.map_err(|error| crate::error::of_body(height, error))?;
+        let recorded = layout::decode_record(read)?;
         if recorded.info != info {
             return Err(damaged("its entry and its record are of different blocks").into());
         }
         if u64::from(at.body.bytes) != info.body_bytes
-            || crc32c::crc32c(recorded.body) != at.body.checksum
+            || seglog::checksum(recorded.body) != at.body.checksum
         {
             return Err(damaged("its place is not that of its body").into());
         }
@@ -123,7 +123,7 @@ impl<S: KvStore> SegmentBlocks<S> {
             }
             let body = seglog::Prefix {
                 bytes: u32::try_from(recorded.body.len()).unwrap_or(u32::MAX),
-                checksum: crc32c::crc32c(recorded.body),
+                checksum: seglog::checksum(recorded.body),
             };
             let at = BodyPlace {
                 record,

@@ -12,10 +12,10 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use seglog::{Log, Prefix, Reader as LogReader};
+use seglog::{HEADER_BYTES, Log, Prefix, Reader as LogReader};
 use storage_api::blocks::{
-    AutoCommit, BlockError, BlockHash, BlockIndex, BlockInfo, BlockQuery, BlockRef, BlockResult,
-    BlockStore, BlockTotals, Height, NewBlock, TxId, TxPlace,
+    AutoCommit, BlockHash, BlockIndex, BlockInfo, BlockQuery, BlockRef, BlockResult, BlockStore,
+    BlockTotals, Height, NewBlock, TxId, TxPlace,
 };
 use storage_api::{
     Catalogue, ChecksumSetting, Cursor, Error, ErrorKind, KeyRange, KvStore, Reader, Result,
@@ -186,12 +186,12 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
         let too_long = |_| Error::invalid(format!("a body of {} bytes", block.body.len()));
         let body = Prefix {
             bytes: u32::try_from(block.body.len()).map_err(too_long)?,
-            checksum: crc32c::crc32c(block.body),
+            checksum: seglog::checksum(block.body),
         };
         let trailer = layout::encode_trailer(&block);
         let mut writing = self.writing()?;
         let record = writing.log.next();
-        let place = writing.log.append_parts(record, &[block.body, &trailer]);
+        let place = writing.log.append_parts(record, (block.body, &trailer));
         let at = BodyPlace {
             record,
             place: place.map_err(of_log)?,
@@ -247,17 +247,19 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
         height: Height,
         sink: &mut dyn FnMut(&[u8]),
     ) -> BlockResult<bool> {
-        let mut body = Vec::new();
-        let found = self.read_body(reader, height, &mut body)?;
-        if found {
-            sink(&body);
-        }
-        Ok(found)
+        let mut buffer = Vec::new();
+        let body = self.read_body(reader, height, &mut buffer)?;
+        Ok(body.map(sink).is_some())
     }
 
     fn body<R: Reader>(&self, reader: &R, height: Height) -> BlockResult<Option<Vec<u8>>> {
-        let mut body = Vec::new();
-        Ok(self.read_body(reader, height, &mut body)?.then_some(body))
+        let mut buffer = Vec::new();
+        if self.read_body(reader, height, &mut buffer)?.is_none() {
+            return Ok(None);
+        }
+        // What lies before the body is the record's header.
+        buffer.drain(..HEADER_BYTES as usize);
+        Ok(Some(buffer))
     }
 
     fn range<R: Reader>(
@@ -268,7 +270,7 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
     ) -> BlockResult<Option<Height>> {
         let range = KeyRange::from_key(&BlockIndex::key(query.start));
         let mut places = reader.cursor(self.places, range)?;
-        let mut body = Vec::new();
+        let mut buffer = Vec::new();
         self.index.range(reader, query, &mut |info| {
             let missing = || {
                 let what = format!("height {} and its place do not match", info.height);
@@ -280,8 +282,8 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
             if u64::from(at.body.bytes) != info.body_bytes {
                 return Err(missing().into());
             }
-            self.read_at(info.height, &at, &mut body)?;
-            Ok(visit(info, &body))
+            let body = self.read_at(info.height, &at, &mut buffer)?;
+            Ok(visit(info, body))
         })
     }
 
@@ -308,31 +310,32 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
 }
 
 impl<S: KvStore> SegmentBlocks<S> {
-    /// Reads the body of the block at a height into `body`, which keeps its memory from call to
-    /// call, and says whether there is one. Cost: one get and one positioned read.
+    /// Lends the body of the block at a height, if there is one, from `buffer`, which keeps its
+    /// memory from call to call. Cost: one get and one positioned read.
     ///
     /// # Errors
     /// `Store`, `BodyAbsent`.
-    pub fn read_body<R: Reader>(
+    pub fn read_body<'b, R: Reader>(
         &self,
         reader: &R,
         height: Height,
-        body: &mut Vec<u8>,
-    ) -> BlockResult<bool> {
+        buffer: &'b mut Vec<u8>,
+    ) -> BlockResult<Option<&'b [u8]>> {
         let Some(at) = self.place(reader, height)? else {
-            return Ok(false);
+            return Ok(None);
         };
-        self.read_at(height, &at, body)?;
-        Ok(true)
+        self.read_at(height, &at, buffer).map(Some)
     }
 
-    pub(crate) fn read_at(
+    pub(crate) fn read_at<'b>(
         &self,
         height: Height,
         at: &BodyPlace,
-        body: &mut Vec<u8>,
-    ) -> Result<(), BlockError> {
-        let read = self.reader.read_prefix(at.record, &at.place, at.body, body);
+        buffer: &'b mut Vec<u8>,
+    ) -> BlockResult<&'b [u8]> {
+        let read = self
+            .reader
+            .read_prefix(at.record, &at.place, at.body, buffer);
         read.map_err(|error| of_body(height, error))
     }
 }

@@ -6,6 +6,8 @@
 //! written in advance, because bytes that are there already make syncs cheap. What a spare holds is
 //! of another segment and never checks.
 
+use std::sync::Arc;
+
 use crate::disk::Access;
 use crate::error::{LogError, LogResult};
 use crate::log::{Log, Tip, draw};
@@ -86,7 +88,7 @@ impl Log {
         let cut = segment.file.set_len(end).and_then(|()| segment.file.sync());
         cut.map_err(|error| segment.io(error))?;
         self.shared.change(|known| {
-            known.open.insert(number, segment.clone());
+            known.open.insert(number, Arc::new(segment.clone()));
         });
         self.tip = Tip {
             segment,
@@ -132,7 +134,7 @@ impl Log {
         });
         let segment = match held {
             Some(segment) => segment,
-            None => shared.open_segment(number, Access::Read)?,
+            None => Arc::new(shared.open_segment(number, Access::Read)?),
         };
         let spare_bytes_max = SEGMENT_HEADER_BYTES + 2 * self.options.segment_bytes_max;
         let is_spare = self.options.advance_bytes > 0 && segment.len()? <= spare_bytes_max;

@@ -182,23 +182,27 @@ impl DiskFile for RealFile {
     }
 }
 
-/// Writes all parts, however few bytes the system takes at once.
+/// Writes parts, one behind the other, however few bytes the system takes at once.
 ///
 /// # Errors
 /// Of the system; a part of the bytes may be written then.
-pub(crate) fn write_all(file: &dyn DiskFile, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+pub(crate) fn write_all<const N: usize>(
+    file: &dyn DiskFile,
+    offset: u64,
+    mut parts: [&[u8]; N],
+) -> io::Result<()> {
     let mut at = offset;
-    let mut left: Vec<&[u8]> = parts.to_vec();
-    while left.iter().any(|part| !part.is_empty()) {
-        let slices: Vec<IoSlice<'_>> = left.iter().map(|part| IoSlice::new(part)).collect();
-        let mut written = match file.write_at(at, &slices) {
+    let mut left: usize = parts.iter().map(|part| part.len()).sum();
+    while left > 0 {
+        let mut written = match file.write_at(at, &parts.map(IoSlice::new)) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => written,
+            Ok(written) => written.min(left),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
         at += written as u64;
-        for part in &mut left {
+        left -= written;
+        for part in &mut parts {
             let taken = written.min(part.len());
             *part = part.get(taken..).unwrap_or_default();
             written -= taken;

@@ -22,6 +22,7 @@
 
 use std::fmt;
 
+mod checksum;
 mod cut;
 pub mod disk;
 mod error;
@@ -34,6 +35,7 @@ mod segment;
 pub mod sim;
 mod walk;
 
+pub use checksum::checksum;
 pub use error::{LogError, LogResult};
 pub use log::{Log, LogOptions};
 pub use read::{Finding, Prefix, Reader, Scan};

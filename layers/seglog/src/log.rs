@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::checksum;
 use crate::disk::{Access, Disk, write_all};
 use crate::error::{LogError, LogResult};
 use crate::read::Reader;
@@ -22,7 +23,10 @@ use crate::walk::Segment;
 use crate::{ChainTag, HEADER_BYTES, Height, Place, SEGMENT_HEADER_BYTES};
 
 /// A batch of this many bytes and more gains nothing from space written in advance.
-const FREQUENT_BYTES_MAX: u64 = 1 << 20;
+const FREQUENT_BYTES_MAX: u64 = 64 << 10;
+
+/// Payloads up to this length are copied behind their header before they are written.
+const COPIED_BYTES_MAX: usize = 32 << 10;
 
 /// How a log is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +42,13 @@ pub struct LogOptions {
 }
 
 impl Default for LogOptions {
-    /// Segments of 128 MiB, 8 MiB in advance.
+    /// Segments of 128 MiB, 1 MiB in advance.
     fn default() -> Self {
         Self {
             chain: ChainTag::default(),
             first: Height::default(),
             segment_bytes_max: 128 << 20,
-            advance_bytes: 8 << 20,
+            advance_bytes: 1 << 20,
         }
     }
 }
@@ -63,7 +67,7 @@ pub(crate) struct Known {
     /// The first height of each; those whose files are absent are not here.
     pub(crate) firsts: BTreeMap<SegmentNumber, Height>,
     /// Those that are open.
-    pub(crate) open: BTreeMap<SegmentNumber, Segment>,
+    pub(crate) open: BTreeMap<SegmentNumber, Arc<Segment>>,
 }
 
 impl Shared {
@@ -123,6 +127,7 @@ pub struct Log {
     unsynced_bytes: u64,
     syncs: u64,
     poison: Option<String>,
+    scratch: Vec<u8>,
 }
 
 impl fmt::Debug for Log {
@@ -152,6 +157,7 @@ impl Log {
             unsynced_bytes: 0,
             syncs: 0,
             poison: None,
+            scratch: Vec::new(),
         }
     }
 
@@ -210,14 +216,18 @@ impl Log {
     /// # Errors
     /// `Gap`, `TooLarge`, `Full` (nothing was added), `Poisoned`, `Io` (which poisons).
     pub fn append(&mut self, height: Height, payload: &[u8]) -> LogResult<Place> {
-        self.append_parts(height, &[payload])
+        self.append_parts(height, (payload, &[]))
     }
 
-    /// As [`Log::append`], of a payload in parts that lie one after the other in the log.
+    /// As [`Log::append`], of a payload of two parts, of which the second lies behind the first.
     ///
     /// # Errors
     /// As [`Log::append`].
-    pub fn append_parts(&mut self, height: Height, payload: &[&[u8]]) -> LogResult<Place> {
+    pub fn append_parts(
+        &mut self,
+        height: Height,
+        (payload, trailer): (&[u8], &[u8]),
+    ) -> LogResult<Place> {
         self.check_writable()?;
         if height != self.next {
             return Err(LogError::Gap {
@@ -225,7 +235,7 @@ impl Log {
                 found: height,
             });
         }
-        let bytes = payload.iter().map(|part| part.len() as u64).sum();
+        let bytes = payload.len() as u64 + trailer.len() as u64;
         let too_large = |_| LogError::TooLarge { bytes };
         let payload_bytes = u32::try_from(bytes).map_err(too_large)?;
         let filled = self.tip.payload_bytes + u64::from(payload_bytes);
@@ -239,15 +249,21 @@ impl Log {
             link: self.tip.link,
             nonce: self.nonce,
             unsynced: self.unsynced,
-            payload_checksum: payload
-                .iter()
-                .fold(0, |sum, part| crc32c::crc32c_append(sum, part)),
+            payload_checksum: checksum::append(checksum::checksum(payload), trailer),
         };
         let (bytes, checksum) = header.encode(self.tip.segment.checksum);
         let offset = self.tip.end;
-        let mut parts = vec![&bytes[..]];
-        parts.extend_from_slice(payload);
-        let written = write_all(&*self.tip.segment.file, offset, &parts);
+        let file = &*self.tip.segment.file;
+        let written = if payload.len() + trailer.len() <= COPIED_BYTES_MAX {
+            // What is small is copied to be one part, which the system takes faster.
+            self.scratch.clear();
+            for part in [&bytes, payload, trailer] {
+                self.scratch.extend_from_slice(part);
+            }
+            write_all(file, offset, [&self.scratch])
+        } else {
+            write_all(file, offset, [&bytes, payload, trailer])
+        };
         written.map_err(|error| self.failed_write(error))?;
         let record_bytes = HEADER_BYTES + u64::from(payload_bytes);
         self.tip.end += record_bytes;
@@ -324,7 +340,7 @@ impl Log {
         let bytes = self.options.advance_bytes.min(left.max(batch));
         let bytes = usize::try_from(bytes).unwrap_or(0);
         let zeros = vec![0; bytes];
-        let written = write_all(&*self.tip.segment.file, self.tip.file_bytes, &[&zeros]);
+        let written = write_all(&*self.tip.segment.file, self.tip.file_bytes, [&zeros]);
         match written {
             Ok(()) => self.tip.file_bytes += bytes as u64,
             Err(error) => {
@@ -392,7 +408,7 @@ pub(crate) fn begin_segment(
             (COMING, made.map_err(|error| shared.io(COMING, error))?)
         }
     };
-    let made = write_all(&*file, 0, &[&bytes]).and_then(|()| file.sync());
+    let made = write_all(&*file, 0, [&bytes]).and_then(|()| file.sync());
     made.map_err(|error| shared.io(name, error))?;
     let file_bytes = file.bytes().map_err(|error| shared.io(name, error))?;
     let final_name = number.file_name();
@@ -407,7 +423,7 @@ pub(crate) fn begin_segment(
     };
     shared.change(|known| {
         known.firsts.insert(number, first);
-        known.open.insert(number, segment.clone());
+        known.open.insert(number, Arc::new(segment.clone()));
     });
     Ok(Tip {
         segment,

@@ -2,12 +2,12 @@
 //!
 //! Invariants: no byte is given that was not compared with its checksum; reading writes nothing and
 //! waits for no writer; at most [`OPEN_FILES_MAX`] files are kept open for all readers of a log.
-//! Cost of a record: one positioned read; in a row, one for each mebibyte.
+//! Cost of a record: one positioned read; in a row, one for each 256 KiB.
 
-use std::io::IoSliceMut;
 use std::sync::Arc;
 
-use crate::disk::{Access, DiskFile};
+use crate::checksum::checksum;
+use crate::disk::{Access, read_full};
 use crate::error::{LogError, LogResult};
 use crate::log::{Known, Shared};
 use crate::record::{self, Header};
@@ -46,30 +46,6 @@ pub struct Finding {
     pub what: String,
 }
 
-fn read_parts(
-    file: &dyn DiskFile,
-    offset: u64,
-    header: &mut [u8],
-    payload: &mut [u8],
-) -> std::io::Result<usize> {
-    let wanted = header.len() + payload.len();
-    let mut read = 0;
-    while read < wanted {
-        let (head, tail) = match read.checked_sub(header.len()) {
-            None => (header.get_mut(read..).unwrap_or_default(), &mut *payload),
-            Some(past) => (&mut [][..], payload.get_mut(past..).unwrap_or_default()),
-        };
-        let mut parts = [IoSliceMut::new(head), IoSliceMut::new(tail)];
-        match file.read_at(offset + read as u64, &mut parts) {
-            Ok(0) => break,
-            Ok(bytes) => read += bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(read)
-}
-
 impl Reader {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
@@ -87,63 +63,66 @@ impl Reader {
         })
     }
 
-    fn segment(&self, number: SegmentNumber) -> LogResult<Segment> {
+    fn segment(&self, number: SegmentNumber) -> LogResult<Arc<Segment>> {
         if let Some(segment) = self.shared.known(|known| known.open.get(&number).cloned()) {
             return Ok(segment);
         }
-        let segment = self.shared.open_segment(number, Access::Read)?;
+        let segment = Arc::new(self.shared.open_segment(number, Access::Read)?);
         self.shared.change(|known| {
             while known.open.len() >= OPEN_FILES_MAX {
                 // The newest is the one that is written to.
                 known.open.pop_first();
             }
-            known.open.insert(number, segment.clone());
+            known.open.insert(number, Arc::clone(&segment));
         });
         Ok(segment)
     }
 
-    /// Reads the payload of the record at this height and place. `payload` keeps its memory from
-    /// call to call. Cost: one positioned read and a checksum.
+    /// Reads the payload of the record at this height and place. `buffer` keeps its memory from call
+    /// to call, and holds [`crate::HEADER_BYTES`] before the payload. Cost: one positioned read and a
+    /// checksum.
     ///
     /// # Errors
     /// `Damaged`, also when the place is not that of the record; `Absent`, `Io`.
-    pub fn read(&self, height: Height, place: &Place, payload: &mut Vec<u8>) -> LogResult<()> {
+    pub fn read<'b>(
+        &self,
+        height: Height,
+        place: &Place,
+        buffer: &'b mut Vec<u8>,
+    ) -> LogResult<&'b [u8]> {
         let whole = Prefix {
             bytes: place.payload_bytes,
             checksum: place.payload_checksum,
         };
-        self.read_prefix(height, place, whole, payload)
+        self.read_prefix(height, place, whole, buffer)
     }
 
     /// As [`Reader::read`], of the beginning of a payload only, whose checksum is known.
     ///
     /// # Errors
     /// As [`Reader::read`].
-    pub fn read_prefix(
+    pub fn read_prefix<'b>(
         &self,
         height: Height,
         place: &Place,
         prefix: Prefix,
-        payload: &mut Vec<u8>,
-    ) -> LogResult<()> {
+        buffer: &'b mut Vec<u8>,
+    ) -> LogResult<&'b [u8]> {
         let segment = self.segment(place.segment)?;
         let damaged = |what| Err(self.damaged_or_absent(&segment, place, what));
         let bytes = usize::try_from(prefix.bytes).unwrap_or(usize::MAX);
+        let bytes = bytes.saturating_add(record::HEADER_LEN);
         // A place that is not true is not given memory.
-        let end = place
-            .offset
-            .saturating_add(crate::HEADER_BYTES + u64::from(prefix.bytes));
-        if bytes > payload.capacity() && end > segment.len()? {
+        if bytes > buffer.capacity() && place.offset.saturating_add(bytes as u64) > segment.len()? {
             return damaged("the record is beyond the end of the file");
         }
-        payload.resize(bytes, 0);
-        let mut header = [0; record::HEADER_LEN];
-        let read = read_parts(&*segment.file, place.offset, &mut header, payload);
+        buffer.resize(bytes, 0);
+        let read = read_full(&*segment.file, place.offset, buffer);
         let read = read.map_err(|error| segment.io(error))?;
-        if read < record::HEADER_LEN + bytes {
+        let Some((header, payload)) = buffer.split_first_chunk().filter(|_| read == bytes) else {
             return damaged("the record is beyond the end of the file");
-        }
-        let Some((header, _)) = Header::decode(&header, segment.checksum) else {
+        };
+        let Some((header, _)) = Header::decode(header, segment.checksum) else {
             return damaged("the header of the record does not check");
         };
         if header.height != height
@@ -152,10 +131,10 @@ impl Reader {
         {
             return damaged("another record than expected is here");
         }
-        if crc32c::crc32c(payload) != prefix.checksum {
+        if checksum(payload) != prefix.checksum {
             return damaged("the payload of the record does not check");
         }
-        Ok(())
+        Ok(payload)
     }
 
     /// What it means that a record is not where it should be: whoever is behind a cut meets a file
@@ -177,7 +156,7 @@ impl Reader {
     /// # Errors
     /// `Absent`, `Damaged`, `Io`.
     pub fn scan_segment(&self, number: SegmentNumber, until: Height) -> LogResult<Scan> {
-        let walk = Walk::new(self.segment(number)?);
+        let walk = Walk::new((*self.segment(number)?).clone());
         Ok(self.scan_from(walk, until))
     }
 
@@ -186,7 +165,11 @@ impl Reader {
     /// # Errors
     /// As [`Reader::scan_segment`].
     pub fn scan(&self, height: Height, place: &Place, until: Height) -> LogResult<Scan> {
-        let walk = Walk::from(self.segment(place.segment)?, place.offset, height);
+        let walk = Walk::from(
+            (*self.segment(place.segment)?).clone(),
+            place.offset,
+            height,
+        );
         Ok(self.scan_from(walk, until))
     }
 
@@ -304,7 +287,7 @@ impl Scan {
                 let what = "the segment does not begin where the one before it ends";
                 return Err(segment.damaged(0, what));
             }
-            self.walk.go_on(segment);
+            self.walk.go_on((*segment).clone());
         }
         let (segment, offset) = (self.walk.segment.clone(), self.walk.offset);
         match self.walk.step()? {

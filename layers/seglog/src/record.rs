@@ -7,6 +7,7 @@
 //! no header.
 
 use crate::Height;
+use crate::checksum;
 
 /// Bytes of a record beside its payload.
 pub const HEADER_BYTES: u64 = HEADER_LEN as u64;
@@ -56,7 +57,7 @@ impl Header {
             bytes[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
-        let checksum = crc32c::crc32c_append(segment, &bytes[..CHECKED]);
+        let checksum = checksum::append(segment, &bytes[..CHECKED]);
         bytes[CHECKED..].copy_from_slice(&checksum.to_le_bytes());
         (bytes, checksum)
     }
@@ -67,7 +68,7 @@ impl Header {
         if bytes.first_chunk() != Some(&MARKER) || word(bytes, 32) != 0 {
             return None;
         }
-        let checksum = crc32c::crc32c_append(segment, &bytes[..CHECKED]);
+        let checksum = checksum::append(segment, &bytes[..CHECKED]);
         if checksum != word(bytes, CHECKED) {
             return None;
         }

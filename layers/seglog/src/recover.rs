@@ -69,7 +69,9 @@ fn look(shared: &Arc<Shared>, access: Access) -> LogResult<(Option<Segment>, Rec
     shared.change(|known| {
         known.firsts = firsts;
         if let Some(last) = &last {
-            known.open.insert(last.header.number, last.clone());
+            known
+                .open
+                .insert(last.header.number, Arc::new(last.clone()));
         }
     });
     Ok((last, recovered))

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::checksum::checksum;
 use crate::error::{LogError, LogResult};
 use crate::{ChainTag, Height};
 
@@ -89,7 +90,7 @@ impl SegmentHeader {
         bytes[24..32].copy_from_slice(&self.number.get().to_le_bytes());
         bytes[32..40].copy_from_slice(&self.first.get().to_le_bytes());
         bytes[40..44].copy_from_slice(&self.nonce.to_le_bytes());
-        let checksum = crc32c::crc32c(&bytes[..CHECKED]);
+        let checksum = checksum(&bytes[..CHECKED]);
         bytes[CHECKED..].copy_from_slice(&checksum.to_le_bytes());
         (bytes, checksum)
     }
@@ -117,7 +118,7 @@ impl SegmentHeader {
         if bytes.first_chunk() != Some(&MAGIC) {
             return Err(damaged("the file does not begin as a segment"));
         }
-        let checksum = crc32c::crc32c(&bytes[..CHECKED]);
+        let checksum = checksum(&bytes[..CHECKED]);
         if checksum.to_le_bytes() != bytes[CHECKED..] {
             return Err(damaged("the header of the segment does not check"));
         }

@@ -14,8 +14,8 @@ use crate::record::{self, Header};
 use crate::segment::{SegmentHeader, SegmentNumber};
 use crate::{ChainTag, Height, Place};
 
-/// Bytes read at once.
-const CHUNK_BYTES: usize = 1 << 20;
+/// Bytes read at once: few enough to stay in the processor's cache until they are compared.
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// An open segment, with its header read.
 #[derive(Clone, Debug)]
@@ -140,14 +140,22 @@ impl Walk {
     fn fetch(&mut self, offset: u64, bytes: usize) -> LogResult<Range<usize>> {
         let end = self.buffer_at + self.buffer.len() as u64;
         if offset < self.buffer_at || offset + bytes as u64 > end {
-            let wanted = bytes.max(CHUNK_BYTES);
-            let left = self.segment.len()?.saturating_sub(offset);
-            let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.buffer.resize(wanted, 0);
+            // What is there already is not read again.
+            let skipped = offset.checked_sub(self.buffer_at).filter(|_| offset <= end);
+            let skipped = skipped.and_then(|bytes| usize::try_from(bytes).ok());
+            self.buffer.drain(..skipped.unwrap_or(self.buffer.len()));
             self.buffer_at = offset;
-            let read = read_full(&*self.segment.file, offset, &mut self.buffer);
+            let there = self.buffer.len();
+            let left = self.segment.len()?.saturating_sub(offset);
+            let wanted = bytes.max(CHUNK_BYTES);
+            let wanted = wanted
+                .min(usize::try_from(left).unwrap_or(usize::MAX))
+                .max(there);
+            self.buffer.resize(wanted, 0);
+            let rest = self.buffer.get_mut(there..).unwrap_or_default();
+            let read = read_full(&*self.segment.file, offset + there as u64, rest);
             let read = read.map_err(|error| self.segment.io(error))?;
-            self.buffer.truncate(read);
+            self.buffer.truncate(there + read);
         }
         let at = usize::try_from(offset - self.buffer_at).unwrap_or(usize::MAX);
         Ok(at..self.buffer.len().min(at.saturating_add(bytes)))
@@ -186,7 +194,7 @@ impl Walk {
         }
         let range = self.fetch(payload_at, payload_bytes)?;
         let payload = self.buffer.get(range).unwrap_or_default();
-        if payload.len() != payload_bytes || crc32c::crc32c(payload) != header.payload_checksum {
+        if payload.len() != payload_bytes || crate::checksum(payload) != header.payload_checksum {
             return Ok(Step::End("the payload of a record does not check"));
         }
         self.offset = end;

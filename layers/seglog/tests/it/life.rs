@@ -132,10 +132,9 @@ fn readers_beside_the_writer_see_whole_records() {
             let mut payload = Vec::new();
             for (height, place) in given {
                 let height: Height = height;
-                reader.read(height, &place, &mut payload).unwrap();
+                let read = reader.read(height, &place, &mut payload).unwrap();
                 assert!(
-                    payload
-                        .iter()
+                    read.iter()
                         .all(|byte| u64::from(*byte) == height.get() % 256)
                 );
             }
