@@ -78,9 +78,9 @@ impl Reader {
         Ok(segment)
     }
 
-    /// Reads the payload of the record at this height and place. `buffer` keeps its memory from call
-    /// to call, and holds [`crate::HEADER_BYTES`] before the payload. Cost: one positioned read and a
-    /// checksum.
+    /// Reads the payload of the record at this height and place. `buffer` keeps its memory from
+    /// call to call, and holds [`crate::HEADER_BYTES`] before the payload. Cost: one positioned
+    /// read and a checksum.
     ///
     /// # Errors
     /// `Damaged`, also when the place is not that of the record; `Absent`, `Io`.

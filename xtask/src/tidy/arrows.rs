@@ -61,7 +61,13 @@ const TABLE: [Allowed; 13] = [
 ];
 
 /// What any crate's tests may use besides its own arrows.
-const FOR_TESTS: [&str; 3] = ["backend-mem", "backend-redb", "conformance"];
+const FOR_TESTS: [&str; 5] = [
+    "backend-mem",
+    "backend-redb",
+    "blocks",
+    "conformance",
+    "seglog",
+];
 
 /// The outside packages that a crate may pull in, with all that these need.
 const PULLED_IN: [(&str, &[&str]); 1] = [(

@@ -1,5 +1,8 @@
 //! Blocks as rows at the ends of what heights and totals can be, and with rows that are damaged.
 
+#[cfg(unix)]
+mod segments;
+
 use std::sync::Arc;
 
 use chain_store::AnyStore;
