@@ -24,9 +24,10 @@ const fn allowed(name: &'static str, always: &'static [&'static str]) -> Allowed
 }
 
 /// The table, from the bottom up.
-const TABLE: [Allowed; 13] = [
+const TABLE: [Allowed; 14] = [
     allowed("storage-api", &[]),
     allowed("seglog", &[]),
+    allowed("chain-files", &[]),
     allowed("blocks", &["seglog", "storage-api"]),
     allowed("backend-kit", &["storage-api"]),
     allowed("backend-mem", &ENGINES),
@@ -47,8 +48,10 @@ const TABLE: [Allowed; 13] = [
             "backend-mem",
             "backend-redb",
             "backend-rocks",
+            "blocks",
             "chain-store",
             "conformance",
+            "seglog",
             "storage-api",
         ],
     ),

@@ -1,4 +1,5 @@
-//! Blocks as rows at the ends of what heights and totals can be, and with rows that are damaged.
+//! Blocks as rows at the ends of what heights and totals can be, and with rows that are damaged;
+//! and beside them blocks in segments (`segments`).
 
 #[cfg(unix)]
 mod segments;
