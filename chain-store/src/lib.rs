@@ -34,9 +34,11 @@ pub use backend_kit::directory::{
     MARKER_VERSION, Marker as StoreMarker, State as MarkerState, read_marker,
 };
 pub use backend_kit::metrics;
+pub use chain_files;
 pub use digest::{ContentDigest, RangeDigest};
 pub use import::{
-    BitcoinImport, BitcoinSummary, BlockPlace, Coverage, ImportError, ImportReport, UnspentSet,
+    BitcoinImport, BitcoinSummary, BlockPlace, Coverage, FileImport, ImportError, ImportReport,
+    UnspentSet,
 };
 pub use stat::{BitcoinStat, BlocksStat, HashOrder, StoreStat, TableStat};
 pub use storage_api;

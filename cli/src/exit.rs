@@ -252,7 +252,8 @@ fn of_import(error: &ImportError) -> Exit {
     match error {
         ImportError::Store(error) => of_store(error.kind()),
         ImportError::Blocks(error) => of_blocks(error),
-        ImportError::Source(bitcoin::Error::Open { .. } | bitcoin::Error::Read { .. }) => Exit::Io,
+        ImportError::Source(bitcoin::Error::Open { .. } | bitcoin::Error::Read { .. })
+        | ImportError::Open { .. } => Exit::Io,
         ImportError::Network { .. } => Exit::WrongStore,
         // The heights on the command line are missing or wrong.
         ImportError::UnknownHeight { .. } | ImportError::WrongHeight { .. } => Exit::Usage,

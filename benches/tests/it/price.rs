@@ -79,7 +79,8 @@ fn program() -> Result<PathBuf> {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args([
             "build",
-            "--release",
+            "--profile",
+            "counted",
             "--bin",
             "price",
             "--message-format=json",

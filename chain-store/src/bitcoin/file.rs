@@ -50,6 +50,41 @@ impl Read for Counted {
     }
 }
 
+/// The contents of a file, whatever it is compressed with.
+pub(crate) struct Decompressed {
+    pub(crate) stream: Box<dyn Read + Send>,
+    pub(crate) origin: Origin,
+    /// Bytes taken from the file so far, before decompression.
+    pub(crate) bytes_read: Arc<AtomicU64>,
+}
+
+/// Tells the compression from the first bytes; plain, bzip2, gzip or zstd.
+pub(crate) fn decompressed(input: Box<dyn Read + Send>) -> io::Result<Decompressed> {
+    let bytes_read = Arc::new(AtomicU64::new(0));
+    let mut input = Counted {
+        input,
+        bytes_read: Arc::clone(&bytes_read),
+    };
+    let mut head = Vec::with_capacity(SNIFF_BYTES as usize);
+    input.by_ref().take(SNIFF_BYTES).read_to_end(&mut head)?;
+    let compression = Compression::detect(&head);
+    let whole = BufReader::with_capacity(64 * 1024, Cursor::new(head).chain(input));
+    let (stream, origin): (Box<dyn Read + Send>, _) = match compression {
+        Compression::None => (Box::new(whole), Origin::Plain),
+        Compression::Bzip2 => (Box::new(MultiBzDecoder::new(whole)), Origin::Decompressor),
+        Compression::Gzip => (Box::new(MultiGzDecoder::new(whole)), Origin::Decompressor),
+        Compression::Zstd => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
+            (Box::new(decoder), Origin::Decompressor)
+        }
+    };
+    Ok(Decompressed {
+        stream,
+        origin,
+        bytes_read,
+    })
+}
+
 impl BlockFile {
     /// Opens a framed block file or one bare block; plain, bzip2, gzip or zstd.
     ///
@@ -93,34 +128,15 @@ impl BlockFile {
 
     fn start(name: &Path, input: Box<dyn Read + Send>) -> Result<Self> {
         let file: Arc<Path> = name.into();
-        let bytes_read = Arc::new(AtomicU64::new(0));
-        let mut input = Counted {
-            input,
-            bytes_read: Arc::clone(&bytes_read),
-        };
-        let mut head = Vec::with_capacity(SNIFF_BYTES as usize);
-        if let Err(source) = input.by_ref().take(SNIFF_BYTES).read_to_end(&mut head) {
-            return Err(Error::Read {
-                at: beginning(file),
-                source,
-            });
-        }
-        let compression = Compression::detect(&head);
-        let whole = BufReader::with_capacity(64 * 1024, Cursor::new(head).chain(input));
-        let (stream, origin): (Box<dyn Read + Send>, _) = match compression {
-            Compression::None => (Box::new(whole), Origin::Plain),
-            Compression::Bzip2 => (Box::new(MultiBzDecoder::new(whole)), Origin::Decompressor),
-            Compression::Gzip => (Box::new(MultiGzDecoder::new(whole)), Origin::Decompressor),
-            Compression::Zstd => match zstd::stream::read::Decoder::with_buffer(whole) {
-                Ok(decoder) => (Box::new(decoder), Origin::Decompressor),
-                Err(source) => {
-                    return Err(Error::Read {
-                        at: beginning(file),
-                        source,
-                    });
-                }
-            },
-        };
+        let opened = decompressed(input).map_err(|source| Error::Read {
+            at: beginning(Arc::clone(&file)),
+            source,
+        });
+        let Decompressed {
+            stream,
+            origin,
+            bytes_read,
+        } = opened?;
         let records = RecordReader::new(file, stream, origin)?;
         Ok(Self {
             records,

@@ -40,7 +40,7 @@
 
 mod block;
 mod error;
-mod file;
+pub(crate) mod file;
 mod hash;
 mod header;
 mod network;

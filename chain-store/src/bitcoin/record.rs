@@ -135,7 +135,7 @@ pub struct DecodedBlock {
 
 /// Whether the bytes come out of a decompressor, which decides what a failed read means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     Plain,
     Decompressor,
 }

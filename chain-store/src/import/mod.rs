@@ -6,6 +6,7 @@
 //! another source of blocks needs nothing from here.
 
 mod bitcoin;
+mod files;
 mod unspent;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use storage_api::blocks::{BlockError, Height};
 use crate::bitcoin::{BtcHash, Error as BitcoinError, Network, OutPoint, RecordPosition};
 
 pub use bitcoin::BitcoinImport;
+pub use files::FileImport;
 pub use unspent::{BitcoinSummary, UnspentSet};
 
 /// Whether an import may begin in the middle of a chain.
@@ -121,6 +123,40 @@ pub enum ImportError {
         place: Box<BlockPlace>,
         /// The output.
         output: Box<OutPoint>,
+    },
+    /// The file cannot be opened, read or decompressed.
+    #[error("cannot read {}", .file.display())]
+    Open {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is of no format that is known here.
+    #[error("{}: {what}", .file.display())]
+    Format {
+        /// The file.
+        file: PathBuf,
+        /// What was expected.
+        what: String,
+    },
+    /// A record of the file is not what it should be.
+    #[error("{}: {what}", .file.display())]
+    Record {
+        /// The file.
+        file: PathBuf,
+        /// The record, its offset, and what is wrong.
+        what: Box<chain_files::Error>,
+    },
+    /// The store refuses a block of the file: it does not follow the tip.
+    #[error("{}: {at}: {why}", .file.display())]
+    Refused {
+        /// The file.
+        file: PathBuf,
+        /// The record and its offset.
+        at: chain_files::Position,
+        /// Why.
+        why: BlockError,
     },
     /// A block higher than this format's 32-bit heights.
     #[error("{place}: height {height} is past the limit of {}", u32::MAX)]

@@ -13,13 +13,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result};
 use chain_store::{
-    AnyStore, BitcoinImport, Coverage, ImportError, ImportReport, Opener, StoreUrl, bitcoin,
-    read_marker,
+    AnyStore, BitcoinImport, Coverage, FileImport, ImportError, ImportReport, Opener, StoreUrl,
+    bitcoin, chain_files::FileFormat, read_marker,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use storage_api::blocks::Height;
-use storage_api::{ChecksumSetting, Durability, KvStore, OpenOptions};
+use storage_api::{ChecksumSetting, Durability, KvStore, OpenOptions, Schema};
 
 use super::stat::Stat;
 use crate::args::StoreArg;
@@ -39,7 +39,9 @@ use crate::store;
 Examples:
   chainstore import --store redb:./first-blocks --from bitcoin blk00000.dat
   chainstore import --store lmdb:./node --from bitcoin blk0000*.dat.bz2 --checksum envelope
-  chainstore import --store redb:./one --from bitcoin --partial block-367891.raw.zst")]
+  chainstore import --store redb:./one --from bitcoin --partial block-367891.raw.zst
+  chainstore import --store rocks:./eth --from era1 mainnet-00000-5ec1ffb8.era1
+  chainstore import --store redb:./eos --from auto blocks.log")]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -78,6 +80,82 @@ pub(crate) struct ImportArgs {
 enum Source {
     /// blk*.dat files of Bitcoin Core, or one bare block a file.
     Bitcoin,
+    /// Blocks of an Ethereum chain as `geth export` writes them.
+    EthereumRlp,
+    /// era1 files of an Ethereum chain.
+    Era1,
+    /// `blocks.log` of an Antelope chain.
+    Antelope,
+    /// Ethereum or Antelope files, told by their first bytes.
+    Auto,
+}
+
+impl Source {
+    /// The format that every file must have; none where the file says it.
+    const fn format(self) -> Option<FileFormat> {
+        match self {
+            Self::EthereumRlp => Some(FileFormat::EthereumRlp),
+            Self::Era1 => Some(FileFormat::Era1),
+            Self::Antelope => Some(FileFormat::AntelopeLog),
+            Self::Bitcoin | Self::Auto => None,
+        }
+    }
+}
+
+/// The import of one chain.
+enum Import<'s> {
+    Bitcoin(BitcoinImport<'s, AnyStore>),
+    Files(FileImport<'s, AnyStore>),
+}
+
+impl<'s> Import<'s> {
+    fn of(args: &ImportArgs, opened: &'s AnyStore) -> Result<Self> {
+        let durability = args.durability.into();
+        if args.from != Source::Bitcoin {
+            return Ok(Self::Files(
+                FileImport::into(opened)?
+                    .with_format(args.from.format())
+                    .with_durability(durability),
+            ));
+        }
+        let coverage = if args.partial {
+            Coverage::Partial
+        } else {
+            Coverage::Whole
+        };
+        Ok(Self::Bitcoin(
+            BitcoinImport::into(opened)?
+                .with_coverage(coverage)
+                .with_first_height(args.first_height.map(Height::new))
+                .with_durability(durability),
+        ))
+    }
+
+    fn file(
+        &mut self,
+        path: &Path,
+        go_on: &mut dyn FnMut(&ImportReport) -> ControlFlow<()>,
+    ) -> Result<(), ImportError> {
+        match self {
+            Self::Bitcoin(import) => import.file(path, go_on),
+            Self::Files(import) => import.file(path, go_on),
+        }
+    }
+
+    fn report(&self) -> &ImportReport {
+        match self {
+            Self::Bitcoin(import) => import.report(),
+            Self::Files(import) => import.report(),
+        }
+    }
+}
+
+/// The tables that the import needs.
+fn schema(from: Source, checksum: ChecksumSetting) -> storage_api::Result<Schema> {
+    match from {
+        Source::Bitcoin => BitcoinImport::<AnyStore>::schema(checksum),
+        _ => FileImport::<AnyStore>::schema(checksum),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -128,7 +206,7 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
     let total = length_of(&args.files)?;
     store::check_marked(url)?;
     let opener = Opener {
-        schema: BitcoinImport::<AnyStore>::schema(checksum(args, url)?)?,
+        schema: schema(args.from, checksum(args, url)?)?,
         options: store::with_budget(OpenOptions::new()),
         ..Opener::default()
     };
@@ -195,15 +273,7 @@ fn import_files(
     opened: &AnyStore,
     total: Option<u64>,
 ) -> Result<(ImportReport, Result<(), ImportError>)> {
-    let coverage = if args.partial {
-        Coverage::Partial
-    } else {
-        Coverage::Whole
-    };
-    let mut import = BitcoinImport::into(opened)?
-        .with_coverage(coverage)
-        .with_first_height(args.first_height.map(Height::new))
-        .with_durability(args.durability.into());
+    let mut import = Import::of(args, opened)?;
     let mut progress = Progress::begin("import", Unit::Bytes, total);
     let mut before = 0;
     let mut outcome = Ok(());
@@ -241,7 +311,7 @@ fn checksum(args: &ImportArgs, url: &StoreUrl) -> Result<ChecksumSetting> {
     }
     // A directory that is none of ours is refused when it is opened, with a better error.
     let marker = store::path(url).and_then(|path| read_marker(path).ok().flatten());
-    let names: Vec<_> = BitcoinImport::<AnyStore>::schema(ChecksumSetting::None)?
+    let names: Vec<_> = schema(args.from, ChecksumSetting::None)?
         .tables()
         .iter()
         .map(|table| table.name().to_owned())

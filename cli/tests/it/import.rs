@@ -334,6 +334,35 @@ fn a_damaged_record_ends_the_import_and_what_came_before_stays() {
 }
 
 #[test]
+fn files_of_ethereum_and_antelope_end_alike_on_every_engine() {
+    for (name, from, blocks, tip) in [
+        ("execapis-chain.rlp", "ethereum-rlp", 54, 54),
+        ("antelope-blocks.log", "antelope", 5, 5),
+    ] {
+        let Some(file) = real_file(name) else { return };
+        let file = file.to_str().unwrap();
+        let mut digests = Vec::new();
+        for engine in disk_engines() {
+            let place = tempfile::tempdir().unwrap();
+            let store = url(engine, place.path());
+            for (from, fresh) in [(from, blocks), ("auto", 0)] {
+                let args = [
+                    "import", "--output", "json", "--store", &store, "--from", from, file,
+                ];
+                let done = run(args).ok().json();
+                assert_eq!(done["import"]["blocks"], fresh, "{engine} {name}");
+                assert_eq!(done["import"]["known_blocks"], blocks - fresh);
+                assert_eq!(done["stat"]["blocks"]["tip_height"], tip);
+            }
+            digests.push(stat(&store)["digest"].to_string());
+            let wrong = ["import", "--store", &store, "--from", "era1", file];
+            run(wrong).refused(1, &[name, "Era1 was said", "0 blocks before the error"]);
+        }
+        assert!(digests.windows(2).all(|two| two[0] == two[1]), "{name}");
+    }
+}
+
+#[test]
 fn files_of_mid_chain_need_to_be_meant() {
     let place = tempfile::tempdir().unwrap();
     let blocks = chain::blocks(30);

@@ -37,7 +37,7 @@ const TABLE: [Allowed; 14] = [
     allowed("conformance", &["storage-api"]),
     Allowed {
         name: "chain-store",
-        always: &["backend-kit", "backend-mem", "storage-api"],
+        always: &["backend-kit", "backend-mem", "chain-files", "storage-api"],
         behind_feature: &["backend-lmdb", "backend-redb", "backend-rocks"],
     },
     allowed(

@@ -1,5 +1,7 @@
 //! Bitcoin import on every compiled engine: the fixtures of its rows and the real first blocks.
 
+mod files;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -45,7 +47,7 @@ fn lines<'t>(text: &'t str, name: &'t str) -> impl Iterator<Item = Vec<u8>> + 't
 
 #[test]
 fn golden_and_corrupt_rows_are_as_documented() {
-    let golden = include_str!("../fixtures/bitcoin-state/golden-v1.txt");
+    let golden = include_str!("../../fixtures/bitcoin-state/golden-v1.txt");
     let key = lines(golden, "key").next().unwrap();
     let point = OutPoint::from_key(&key).unwrap();
     assert_eq!((point.vout, point.to_key().to_vec()), (0x0102_0304, key));
@@ -59,7 +61,7 @@ fn golden_and_corrupt_rows_are_as_documented() {
         (output.script, output.encode()),
         (&hex("76a914")[..], bytes.clone())
     );
-    let corrupt = include_str!("../fixtures/bitcoin-state/corrupt-v1.txt");
+    let corrupt = include_str!("../../fixtures/bitcoin-state/corrupt-v1.txt");
     assert_eq!(lines(corrupt, "unspent").count(), 5);
     for bytes in lines(corrupt, "unspent") {
         assert!(

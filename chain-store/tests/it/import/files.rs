@@ -1,0 +1,172 @@
+//! Ethereum and Antelope files on every compiled engine: the real ones, again, interrupted, cut,
+//! and what they give back when they are written again.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use chain_store::chain_files::{FileFormat, FileWriter};
+use chain_store::{AnyStore, ContentDigest, EngineName, FileImport, ImportError};
+use storage_api::blocks::{BlockQuery, BlockStore, Height, KvBlocks};
+use storage_api::{ChecksumSetting, Durability, KvStore};
+
+use super::real_file;
+
+const FILES: [(&str, FileFormat, u64, u64); 3] = [
+    ("sepolia-00000-643a00f7.era1", FileFormat::Era1, 8_192, 0),
+    ("execapis-chain.rlp", FileFormat::EthereumRlp, 54, 1),
+    ("antelope-blocks.log", FileFormat::AntelopeLog, 5, 1),
+];
+
+fn store(engine: EngineName, dir: &Path) -> AnyStore {
+    let schema = FileImport::<AnyStore>::schema(ChecksumSetting::None).unwrap();
+    AnyStore::open(&crate::url::of(engine, dir), &schema).unwrap()
+}
+
+fn digest(store: &AnyStore) -> ContentDigest {
+    let view = store.begin_read().unwrap();
+    ContentDigest::compute(&view, store.catalogue(), &mut |_| {}).unwrap()
+}
+
+fn import(store: &AnyStore, path: &Path) -> Result<(u64, u64), ImportError> {
+    let import = FileImport::into(store).unwrap();
+    let mut import = import.with_durability(Durability::Buffered);
+    import.file(path, &mut |_| ControlFlow::Continue(()))?;
+    Ok((import.report().blocks, import.report().known_blocks))
+}
+
+/// The bodies of a store, written as a file of this format again.
+fn bodies(store: &AnyStore) -> Vec<Vec<u8>> {
+    let blocks = KvBlocks::resolve(store.catalogue()).unwrap();
+    let view = store.begin_read().unwrap();
+    let mut bodies = Vec::new();
+    blocks
+        .range(&view, BlockQuery::from(Height::ZERO), &mut |_, body| {
+            bodies.push(body.to_vec());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    bodies
+}
+
+#[test]
+fn real_files_mean_the_same_on_every_engine_and_again() {
+    for (name, _, count, first) in FILES {
+        let Some(path) = real_file(name) else { return };
+        let mut digests = Vec::new();
+        for engine in EngineName::compiled() {
+            let dir = tempfile::tempdir().unwrap();
+            let store = store(engine, dir.path());
+            assert_eq!(
+                import(&store, &path).unwrap(),
+                (count, 0),
+                "{engine}, {name}"
+            );
+            let before = digest(&store);
+            assert_eq!(
+                import(&store, &path).unwrap(),
+                (0, count),
+                "{engine}, {name} again"
+            );
+            assert_eq!(digest(&store), before, "{engine}, {name} again");
+            let blocks = KvBlocks::resolve(store.catalogue()).unwrap();
+            let tail = blocks.tail(&store.begin_read().unwrap()).unwrap().unwrap();
+            assert_eq!(tail.height.get(), first, "{engine}, {name}");
+            digests.push(before);
+        }
+        assert!(digests.windows(2).all(|two| two[0] == two[1]), "{name}");
+    }
+}
+
+#[test]
+fn what_was_imported_is_exported_again() {
+    for (name, format, count, _) in FILES {
+        let Some(path) = real_file(name) else { return };
+        let dir = tempfile::tempdir().unwrap();
+        let from = store(EngineName::Mem, dir.path());
+        import(&from, &path).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = match format {
+            FileFormat::EthereumRlp => FileWriter::rlp_chain(&mut bytes),
+            FileFormat::Era1 => FileWriter::era1(&mut bytes),
+            // Its beginning, the genesis state, is no block; that is shown beside its decoder.
+            FileFormat::AntelopeLog => continue,
+        };
+        for body in bodies(&from) {
+            writer.write_block(&body).unwrap();
+        }
+        writer.finish().unwrap();
+        let exported = dir.path().join("exported");
+        fs::write(&exported, bytes).unwrap();
+        let to = store(EngineName::Mem, dir.path());
+        assert_eq!(import(&to, &exported).unwrap(), (count, 0), "{name}");
+        assert_eq!(digest(&to), digest(&from), "{name}");
+    }
+}
+
+#[test]
+fn an_import_that_was_broken_off_goes_on() {
+    let Some(path) = real_file(FILES[1].0) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(EngineName::Mem, dir.path());
+    let mut first = FileImport::into(&store).unwrap();
+    first
+        .file(&path, &mut |report| {
+            if report.blocks == 7 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+        .unwrap();
+    assert!(first.report().stopped);
+    assert_eq!(import(&store, &path).unwrap(), (FILES[1].2 - 7, 7));
+}
+
+#[test]
+fn a_cut_file_keeps_what_came_before_and_goes_on_when_it_is_whole() {
+    let Some(path) = real_file(FILES[0].0) else {
+        return;
+    };
+    let bytes = fs::read(&path).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let cut = dir.path().join("cut.era1");
+    fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let store = store(EngineName::Mem, dir.path());
+    let error = import(&store, &cut).unwrap_err();
+    assert!(matches!(error, ImportError::Record { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("cut.era1") && text.contains("offset"),
+        "{text}"
+    );
+    let kept = bodies(&store).len() as u64;
+    assert!(kept > 1_000, "{kept} blocks are kept");
+    assert_eq!(import(&store, &path).unwrap(), (FILES[0].2 - kept, kept));
+}
+
+#[test]
+fn files_of_other_chains_and_formats_are_refused() {
+    let (Some(era1), Some(rlp)) = (real_file(FILES[0].0), real_file(FILES[1].0)) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(EngineName::Mem, dir.path());
+    import(&store, &rlp).unwrap();
+    let before = digest(&store);
+    let error = import(&store, &era1).unwrap_err();
+    assert!(matches!(error, ImportError::Refused { .. }), "{error}");
+    let import = FileImport::into(&store).unwrap();
+    let mut import = import.with_format(Some(FileFormat::AntelopeLog));
+    let error = import
+        .file(&rlp, &mut |_| ControlFlow::Continue(()))
+        .unwrap_err();
+    assert!(matches!(error, ImportError::Format { .. }), "{error}");
+    let nothing = dir.path().join("text");
+    fs::write(&nothing, "this is no chain").unwrap();
+    let error = super::files::import(&store, &nothing).unwrap_err();
+    assert!(matches!(error, ImportError::Format { .. }), "{error}");
+    assert_eq!(digest(&store), before);
+}
