@@ -24,7 +24,7 @@ const fn allowed(name: &'static str, always: &'static [&'static str]) -> Allowed
 }
 
 /// The table, from the bottom up.
-const TABLE: [Allowed; 14] = [
+const TABLE: [Allowed; 15] = [
     allowed("storage-api", &[]),
     allowed("seglog", &[]),
     allowed("chain-files", &[]),
@@ -37,9 +37,26 @@ const TABLE: [Allowed; 14] = [
     allowed("conformance", &["storage-api"]),
     Allowed {
         name: "chain-store",
-        always: &["backend-kit", "backend-mem", "chain-files", "storage-api"],
+        always: &[
+            "backend-kit",
+            "backend-mem",
+            "blocks",
+            "chain-files",
+            "seglog",
+            "storage-api",
+        ],
         behind_feature: &["backend-lmdb", "backend-redb", "backend-rocks"],
     },
+    allowed(
+        "compat",
+        &[
+            "blocks",
+            "chain-files",
+            "chain-store",
+            "seglog",
+            "storage-api",
+        ],
+    ),
     allowed(
         "benches",
         &[
@@ -57,7 +74,7 @@ const TABLE: [Allowed; 14] = [
     ),
     Allowed {
         name: "cli",
-        always: &["chain-store", "storage-api"],
+        always: &["blocks", "chain-store", "seglog", "storage-api"],
         behind_feature: &["benches", "conformance"],
     },
     allowed("xtask", &[]),

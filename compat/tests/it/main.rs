@@ -1,0 +1,5 @@
+//! Integration tests of the vocabularies, on every engine.
+
+mod bitshares;
+mod chainbase;
+mod repchain;
