@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
 
 use crate::checksum;
 use crate::disk::{Access, Disk, write_all};
@@ -58,11 +60,13 @@ impl Default for LogOptions {
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) chain: ChainTag,
-    pub(crate) known: RwLock<Known>,
+    /// Replaced as a whole, so that a reader takes no lock and counts nothing.
+    pub(crate) known: ArcSwap<Known>,
+    changing: Mutex<()>,
 }
 
 /// The segments of a log, by number.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     /// The first height of each; those whose files are absent are not here.
     pub(crate) firsts: BTreeMap<SegmentNumber, Height>,
@@ -71,12 +75,26 @@ pub(crate) struct Known {
 }
 
 impl Shared {
-    pub(crate) fn known<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
-        look(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn new(disk: Arc<dyn Disk>, chain: ChainTag) -> Self {
+        Self {
+            disk,
+            chain,
+            known: ArcSwap::default(),
+            changing: Mutex::default(),
+        }
     }
 
+    pub(crate) fn known<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
+        look(&self.known.load())
+    }
+
+    /// Cost: a copy of the list of segments.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
-        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = Known::clone(&self.known.load());
+        let changed = change(&mut known);
+        self.known.store(Arc::new(known));
+        changed
     }
 
     pub(crate) fn io(&self, name: &str, error: io::Error) -> LogError {

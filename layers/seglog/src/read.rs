@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use crate::checksum::checksum;
+use crate::checksum;
 use crate::disk::{Access, read_full};
 use crate::error::{LogError, LogResult};
 use crate::log::{Known, Shared};
 use crate::record::{self, Header};
 use crate::segment::SegmentNumber;
-use crate::walk::{Segment, Step, Walk};
+use crate::walk::{CHUNK_BYTES, Segment, Step, Walk};
 use crate::{Height, Place};
 
 /// Files that are kept open.
@@ -108,8 +108,22 @@ impl Reader {
         prefix: Prefix,
         buffer: &'b mut Vec<u8>,
     ) -> LogResult<&'b [u8]> {
+        let known = self.shared.known.load();
+        if let Some(segment) = known.open.get(&place.segment) {
+            return self.read_in(segment, height, (place, prefix), buffer);
+        }
         let segment = self.segment(place.segment)?;
-        let damaged = |what| Err(self.damaged_or_absent(&segment, place, what));
+        self.read_in(&segment, height, (place, prefix), buffer)
+    }
+
+    fn read_in<'b>(
+        &self,
+        segment: &Segment,
+        height: Height,
+        (place, prefix): (&Place, Prefix),
+        buffer: &'b mut Vec<u8>,
+    ) -> LogResult<&'b [u8]> {
+        let damaged = |what| Err(self.damaged_or_absent(segment, place, what));
         let bytes = usize::try_from(prefix.bytes).unwrap_or(usize::MAX);
         let bytes = bytes.saturating_add(record::HEADER_LEN);
         // A place that is not true is not given memory.
@@ -117,10 +131,11 @@ impl Reader {
             return damaged("the record is beyond the end of the file");
         }
         buffer.resize(bytes, 0);
-        let read = read_full(&*segment.file, place.offset, buffer);
-        let read = read.map_err(|error| segment.io(error))?;
-        let Some((header, payload)) = buffer.split_first_chunk().filter(|_| read == bytes) else {
+        let Some(sum) = read_checked(segment, place.offset, buffer)? else {
             return damaged("the record is beyond the end of the file");
+        };
+        let Some((header, payload)) = buffer.split_first_chunk() else {
+            return damaged("the record is shorter than its header");
         };
         let Some((header, _)) = Header::decode(header, segment.checksum) else {
             return damaged("the header of the record does not check");
@@ -131,7 +146,7 @@ impl Reader {
         {
             return damaged("another record than expected is here");
         }
-        if checksum(payload) != prefix.checksum {
+        if sum != prefix.checksum {
             return damaged("the payload of the record does not check");
         }
         Ok(payload)
@@ -263,6 +278,25 @@ impl Reader {
     }
 }
 
+/// Fills the buffer from here on, with a header and what lies behind it, and gives the checksum of
+/// the latter: what is long is compared part by part, while the processor's cache still has it.
+/// `None` where the file ends before.
+fn read_checked(segment: &Segment, offset: u64, buffer: &mut [u8]) -> LogResult<Option<u32>> {
+    let (mut at, mut sum) = (0, checksum::checksum(&[]));
+    while at < buffer.len() {
+        let end = buffer.len().min(at + CHUNK_BYTES);
+        let part = buffer.get_mut(at..end).unwrap_or_default();
+        let read = read_full(&*segment.file, offset + at as u64, part);
+        if read.map_err(|error| segment.io(error))? < part.len() {
+            return Ok(None);
+        }
+        let header = record::HEADER_LEN.saturating_sub(at);
+        sum = checksum::append(sum, part.get(header..).unwrap_or_default());
+        at = end;
+    }
+    Ok(Some(sum))
+}
+
 /// Records in a row; see [`Reader::scan`].
 #[derive(Debug)]
 pub struct Scan {
@@ -289,10 +323,9 @@ impl Scan {
             }
             self.walk.go_on((*segment).clone());
         }
-        let (segment, offset) = (self.walk.segment.clone(), self.walk.offset);
         match self.walk.step()? {
-            Step::Record(place, header, payload) => Ok(Some((header.height, place, payload))),
-            Step::End(what) => Err(segment.damaged(offset, what)),
+            Step::Record(place, header) => Ok(Some((header.height, place, self.walk.payload()))),
+            Step::End(what) => Err(self.walk.segment.damaged(self.walk.offset, what)),
         }
     }
 }

@@ -7,11 +7,11 @@
 //! never cut here.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use crate::disk::{Access, Disk};
 use crate::error::{LogError, LogResult};
-use crate::log::{Known, Log, LogOptions, Shared, Tip, begin_segment};
+use crate::log::{Log, LogOptions, Shared, Tip, begin_segment};
 use crate::read::Reader;
 use crate::segment::SegmentNumber;
 use crate::walk::{Behind, Link, NOTHING, Segment, Step, Walk};
@@ -107,14 +107,6 @@ fn find_end(segment: Segment) -> LogResult<End> {
     })
 }
 
-fn shared(disk: Arc<dyn Disk>, chain: ChainTag) -> Arc<Shared> {
-    Arc::new(Shared {
-        disk,
-        chain,
-        known: RwLock::new(Known::default()),
-    })
-}
-
 impl Log {
     /// Opens the log in a folder, or makes it. Cost: a read of every segment's header and of the
     /// whole last segment, and two syncs.
@@ -122,7 +114,7 @@ impl Log {
     /// # Errors
     /// `Damaged`, `Foreign`, `TooNew`, `Full`, `Io`; nothing was cut then.
     pub fn open(disk: Arc<dyn Disk>, options: LogOptions) -> LogResult<(Self, Recovered)> {
-        let shared = shared(disk, options.chain);
+        let shared = Arc::new(Shared::new(disk, options.chain));
         let (last, mut recovered) = look(&shared, Access::Write)?;
         let Some(last) = last else {
             let tip = begin_segment(&shared, SegmentNumber::default(), options.first)?;
@@ -187,7 +179,7 @@ impl Reader {
         disk: Arc<dyn Disk>,
         chain: ChainTag,
     ) -> LogResult<(Self, Option<Height>, Recovered)> {
-        let shared = shared(disk, chain);
+        let shared = Arc::new(Shared::new(disk, chain));
         let (last, mut recovered) = look(&shared, Access::Read)?;
         let next = match last {
             None => None,

@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::checksum;
 use crate::disk::{DiskFile, read_full};
 use crate::error::{LogError, LogResult};
 use crate::record::{self, Header};
@@ -15,7 +16,7 @@ use crate::segment::{SegmentHeader, SegmentNumber};
 use crate::{ChainTag, Height, Place};
 
 /// Bytes read at once: few enough to stay in the processor's cache until they are compared.
-const CHUNK_BYTES: usize = 256 << 10;
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 
 /// An open segment, with its header read.
 #[derive(Clone, Debug)]
@@ -67,9 +68,9 @@ impl Segment {
 
 /// What a walk came to.
 #[derive(Debug)]
-pub(crate) enum Step<'w> {
-    /// A record, with its payload.
-    Record(Place, Header, &'w [u8]),
+pub(crate) enum Step {
+    /// A record; [`Walk::payload`] has its payload until the next step.
+    Record(Place, Header),
     /// No record begins here, for this reason.
     End(&'static str),
 }
@@ -83,9 +84,13 @@ pub(crate) struct Walk {
     /// Its height, and the checksum that it has to name.
     pub(crate) next: Height,
     pub(crate) link: Link,
+    /// Room for what is read; only its first `filled` bytes are of the file.
     buffer: Vec<u8>,
+    filled: usize,
     /// Where in the file the buffer begins.
     buffer_at: u64,
+    /// Where in the buffer the payload of the last step is.
+    payload: Range<usize>,
 }
 
 /// What the next header has to follow.
@@ -106,7 +111,9 @@ impl Walk {
             link: Link::To(segment.checksum),
             segment,
             buffer: Vec::new(),
+            filled: 0,
             buffer_at: 0,
+            payload: 0..0,
         }
     }
 
@@ -122,50 +129,96 @@ impl Walk {
 
     /// Whether the file ends here.
     pub(crate) fn is_at_end(&self) -> LogResult<bool> {
-        let is_buffered = self.offset < self.buffer_at + self.buffer.len() as u64;
+        let is_buffered = self.offset < self.buffer_at + self.filled as u64;
         Ok(!is_buffered && self.offset >= self.segment.len()?)
     }
 
     /// Goes on at the first record of another segment, with the same buffer.
     pub(crate) fn go_on(&mut self, segment: Segment) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
+        let buffer = std::mem::take(&mut self.buffer);
         *self = Self {
             buffer,
             ..Self::new(segment)
         };
     }
 
+    /// The payload of the record that the last step came to.
+    pub(crate) fn payload(&self) -> &[u8] {
+        self.buffer.get(self.payload.clone()).unwrap_or_default()
+    }
+
+    /// Makes room for these bytes of the file in the buffer, keeps what it has of them, and says
+    /// where they begin. What was read is moved only where the room behind it ends.
+    fn make_room(&mut self, offset: u64, bytes: usize) -> LogResult<usize> {
+        let skipped = offset.checked_sub(self.buffer_at);
+        let skipped = skipped.and_then(|bytes| usize::try_from(bytes).ok());
+        match skipped.filter(|skipped| *skipped < self.filled) {
+            Some(skipped) if skipped.saturating_add(bytes) <= self.buffer.len() => {
+                return Ok(skipped);
+            }
+            Some(skipped) => {
+                self.buffer.copy_within(skipped..self.filled, 0);
+                self.filled -= skipped;
+            }
+            None => self.filled = 0,
+        }
+        self.buffer_at = offset;
+        if self.buffer.len() < bytes {
+            let left = self.segment.len()?.saturating_sub(offset);
+            // Beside a long record there is room for what was read with the header before it.
+            let wanted = bytes.saturating_add(CHUNK_BYTES);
+            let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.buffer.resize(wanted.max(self.buffer.len()), 0);
+        }
+        Ok(0)
+    }
+
+    /// Reads on behind what is in the buffer, up to this place in it; how much is there then.
+    fn fill(&mut self, until: usize) -> LogResult<usize> {
+        let offset = self.buffer_at + self.filled as u64;
+        if let Some(rest) = self.buffer.get_mut(self.filled..until) {
+            let read = read_full(&*self.segment.file, offset, rest);
+            self.filled += read.map_err(|error| self.segment.io(error))?;
+        }
+        Ok(self.filled)
+    }
+
     /// Makes sure that these bytes of the file are in the buffer, and says where; fewer at its end.
     fn fetch(&mut self, offset: u64, bytes: usize) -> LogResult<Range<usize>> {
-        let end = self.buffer_at + self.buffer.len() as u64;
-        if offset < self.buffer_at || offset + bytes as u64 > end {
-            // What is there already is not read again.
-            let skipped = offset.checked_sub(self.buffer_at).filter(|_| offset <= end);
-            let skipped = skipped.and_then(|bytes| usize::try_from(bytes).ok());
-            self.buffer.drain(..skipped.unwrap_or(self.buffer.len()));
-            self.buffer_at = offset;
-            let there = self.buffer.len();
-            let left = self.segment.len()?.saturating_sub(offset);
-            let wanted = bytes.max(CHUNK_BYTES);
-            let wanted = wanted
-                .min(usize::try_from(left).unwrap_or(usize::MAX))
-                .max(there);
-            self.buffer.resize(wanted, 0);
-            let rest = self.buffer.get_mut(there..).unwrap_or_default();
-            let read = read_full(&*self.segment.file, offset + there as u64, rest);
-            let read = read.map_err(|error| self.segment.io(error))?;
-            self.buffer.truncate(there + read);
+        let at = self.make_room(offset, bytes.max(CHUNK_BYTES))?;
+        let end = at.saturating_add(bytes);
+        if end > self.filled {
+            self.fill(end.max(at + CHUNK_BYTES).min(self.buffer.len()))?;
         }
-        let at = usize::try_from(offset - self.buffer_at).unwrap_or(usize::MAX);
-        Ok(at..self.buffer.len().min(at.saturating_add(bytes)))
+        Ok(at..self.filled.min(end))
+    }
+
+    /// As [`Walk::fetch`], with the checksum: what is long is compared part by part, while the
+    /// processor's cache still has it.
+    fn fetch_checked(&mut self, offset: u64, bytes: usize) -> LogResult<(Range<usize>, u32)> {
+        if bytes <= CHUNK_BYTES {
+            let range = self.fetch(offset, bytes)?;
+            let there = self.buffer.get(range.clone()).unwrap_or_default();
+            return Ok((range, checksum::checksum(there)));
+        }
+        let at = self.make_room(offset, bytes)?;
+        let end = at.saturating_add(bytes);
+        let (mut done, mut sum) = (at, checksum::checksum(&[]));
+        loop {
+            let there = self.filled.min(end);
+            sum = checksum::append(sum, self.buffer.get(done..there).unwrap_or_default());
+            done = there;
+            if done == end || self.fill(end.min(done + CHUNK_BYTES))? == done {
+                return Ok((at..done, sum));
+            }
+        }
     }
 
     /// Goes to the next record.
     ///
     /// # Errors
     /// `Io`; a record that does not check is an answer and no error.
-    pub(crate) fn step(&mut self) -> LogResult<Step<'_>> {
+    pub(crate) fn step(&mut self) -> LogResult<Step> {
         let offset = self.offset;
         let range = self.fetch(offset, record::HEADER_LEN)?;
         let Some(bytes) = self.buffer.get(range).and_then(|bytes| bytes.first_chunk()) else {
@@ -188,15 +241,15 @@ impl Walk {
         let payload_at = offset + crate::HEADER_BYTES;
         let payload_bytes = usize::try_from(header.payload_bytes).unwrap_or(usize::MAX);
         let end = payload_at + u64::from(header.payload_bytes);
-        let is_buffered = end <= self.buffer_at + self.buffer.len() as u64;
+        let is_buffered = end <= self.buffer_at + self.filled as u64;
         if !is_buffered && end > self.segment.len()? {
             return Ok(Step::End("a record reaches beyond the file"));
         }
-        let range = self.fetch(payload_at, payload_bytes)?;
-        let payload = self.buffer.get(range).unwrap_or_default();
-        if payload.len() != payload_bytes || crate::checksum(payload) != header.payload_checksum {
+        let (range, sum) = self.fetch_checked(payload_at, payload_bytes)?;
+        if range.len() != payload_bytes || sum != header.payload_checksum {
             return Ok(Step::End("the payload of a record does not check"));
         }
+        self.payload = range;
         self.offset = end;
         self.next = header.height.next();
         self.link = Link::To(checksum);
@@ -206,7 +259,7 @@ impl Walk {
             payload_bytes: header.payload_bytes,
             payload_checksum: header.payload_checksum,
         };
-        Ok(Step::Record(place, header, payload))
+        Ok(Step::Record(place, header))
     }
 
     /// Looks for headers of this segment behind the end of the walk: the first one that says that
