@@ -105,6 +105,12 @@ pub(crate) fn encode_trailer(block: &NewBlock<'_>) -> Vec<u8> {
     out
 }
 
+/// How many bytes of a record are not its body, told from its end; of any bytes.
+pub(crate) fn trailer_bytes(end: &[u8]) -> u64 {
+    let len = end.last_chunk::<4>().map(|len| u32::from_le_bytes(*len));
+    len.map_or(0, |len| u64::from(len) + 4)
+}
+
 /// A block as its record has it.
 #[derive(Debug)]
 pub(crate) struct Recorded<'r> {

@@ -13,6 +13,7 @@ use storage_api::blocks::BlockResult;
 use storage_api::{Error, KvStore};
 
 use crate::error::of_log;
+use crate::layout;
 use crate::store::{SegmentBlocks, Writing};
 
 /// How the segments are laid out.
@@ -20,7 +21,8 @@ use crate::store::{SegmentBlocks, Writing};
 pub struct SegmentOptions {
     /// Stands for the chain, so that files of two chains are not mixed up.
     pub chain: ChainTag,
-    /// Most bytes of bodies, with what lies behind them, in a segment.
+    /// Most bytes of bodies in a segment, unless a single one is longer; what lies behind each does
+    /// not count.
     pub segment_bytes_max: u64,
     /// Bytes written in advance, so that the sync of a block does not change a file's size.
     pub advance_bytes: u64,
@@ -87,6 +89,7 @@ impl<S: KvStore> SegmentBlocks<S> {
             chain: options.chain,
             segment_bytes_max: options.segment_bytes_max,
             advance_bytes: options.advance_bytes,
+            uncounted_bytes: layout::trailer_bytes,
             ..LogOptions::default()
         };
         let (mut log, recovered) = Log::open(disk, options).map_err(of_log)?;

@@ -327,6 +327,18 @@ impl<S: KvStore> SegmentBlocks<S> {
         self.read_at(height, &at, buffer).map(Some)
     }
 
+    /// Where the record of the block at a height lies, which begins with its body. Cost: one get.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn record_place<R: Reader>(
+        &self,
+        reader: &R,
+        height: Height,
+    ) -> BlockResult<Option<seglog::Place>> {
+        Ok(self.place(reader, height)?.map(|at| at.place))
+    }
+
     pub(crate) fn read_at<'b>(
         &self,
         height: Height,

@@ -74,10 +74,12 @@ impl Log {
             self.shared.open_segment(number, Access::Write)?
         };
         let mut walk = Walk::new(segment.clone());
-        let mut payload_bytes = 0;
+        let mut counted_bytes = 0;
         while walk.next < next {
             match walk.step()? {
-                Step::Record(place, ..) => payload_bytes += u64::from(place.payload_bytes),
+                Step::Record(place, _, payload) => {
+                    counted_bytes += self.options.counted_bytes(place.payload_bytes, payload);
+                }
                 Step::End(what) => return Err(segment.damaged(walk.offset, what)),
             }
         }
@@ -94,7 +96,7 @@ impl Log {
             segment,
             end,
             file_bytes: end,
-            payload_bytes,
+            counted_bytes,
             link,
         };
         self.next = next;

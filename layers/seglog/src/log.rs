@@ -2,7 +2,7 @@
 //!
 //! Invariants: a record goes where the one before it ends, in one positioned write; a segment is
 //! full when one more payload would exceed its limit, exactly full is not too full, and a record
-//! longer than the limit has a segment of its own; the old segment is durable before the new one
+//! longer than the limit has a segment of its own; what of a payload counts, its owner says; the old segment is durable before the new one
 //! has its name, and a segment has its name before it has a record. Where syncs are frequent, space
 //! is written in advance, so that a sync does not change the file's size: measured, that is what
 //! makes it cheap.
@@ -39,19 +39,31 @@ pub struct LogOptions {
     pub first: Height,
     /// Most bytes of payloads in a segment, unless a single one is longer.
     pub segment_bytes_max: u64,
+    /// How many bytes at the end of a payload do not count towards that limit, told from the
+    /// payload's end: of a payload of two parts it is given the second one. What opening finds is
+    /// counted by it as well, so it takes any bytes.
+    pub uncounted_bytes: fn(&[u8]) -> u64,
     /// Bytes written in advance where syncs are frequent; 0 for none.
     pub advance_bytes: u64,
 }
 
 impl Default for LogOptions {
-    /// Segments of 128 MiB, 1 MiB in advance.
+    /// Segments of 128 MiB, of which every byte counts; 1 MiB in advance.
     fn default() -> Self {
         Self {
             chain: ChainTag::default(),
             first: Height::default(),
             segment_bytes_max: 128 << 20,
+            uncounted_bytes: |_| 0,
             advance_bytes: 1 << 20,
         }
+    }
+}
+
+impl LogOptions {
+    /// How many bytes of a payload of this length and end count towards a segment's limit.
+    pub(crate) fn counted_bytes(&self, payload_bytes: u32, end: &[u8]) -> u64 {
+        u64::from(payload_bytes).saturating_sub((self.uncounted_bytes)(end))
     }
 }
 
@@ -127,8 +139,8 @@ pub(crate) struct Tip {
     pub(crate) end: u64,
     /// Length of the file.
     pub(crate) file_bytes: u64,
-    /// Bytes of the payloads in it.
-    pub(crate) payload_bytes: u64,
+    /// Bytes of the payloads in it that count towards its limit.
+    pub(crate) counted_bytes: u64,
     /// What the next header has to name.
     pub(crate) link: u32,
 }
@@ -256,9 +268,10 @@ impl Log {
         let bytes = payload.len() as u64 + trailer.len() as u64;
         let too_large = |_| LogError::TooLarge { bytes };
         let payload_bytes = u32::try_from(bytes).map_err(too_large)?;
-        let filled = self.tip.payload_bytes + u64::from(payload_bytes);
+        let end = if trailer.is_empty() { payload } else { trailer };
+        let counted = self.options.counted_bytes(payload_bytes, end);
         let is_empty = self.tip.end == SEGMENT_HEADER_BYTES;
-        if filled > self.options.segment_bytes_max && !is_empty {
+        if self.tip.counted_bytes + counted > self.options.segment_bytes_max && !is_empty {
             self.roll()?;
         }
         let header = Header {
@@ -286,7 +299,7 @@ impl Log {
         let record_bytes = HEADER_BYTES + u64::from(payload_bytes);
         self.tip.end += record_bytes;
         self.tip.file_bytes = self.tip.file_bytes.max(self.tip.end);
-        self.tip.payload_bytes += u64::from(payload_bytes);
+        self.tip.counted_bytes += counted;
         self.tip.link = checksum;
         self.next = height.next();
         self.unsynced = self.unsynced.saturating_add(1);
@@ -354,7 +367,7 @@ impl Log {
         let left = self
             .options
             .segment_bytes_max
-            .saturating_sub(self.tip.payload_bytes);
+            .saturating_sub(self.tip.counted_bytes);
         let bytes = self.options.advance_bytes.min(left.max(batch));
         let bytes = usize::try_from(bytes).unwrap_or(0);
         let zeros = vec![0; bytes];
@@ -447,7 +460,7 @@ pub(crate) fn begin_segment(
         segment,
         end: SEGMENT_HEADER_BYTES,
         file_bytes,
-        payload_bytes: 0,
+        counted_bytes: 0,
         link: checksum,
     })
 }

@@ -80,18 +80,21 @@ fn look(shared: &Arc<Shared>, access: Access) -> LogResult<(Option<Segment>, Rec
 /// The end of the segment that is written to.
 struct End {
     walk: Walk,
-    payload_bytes: u64,
+    /// Bytes of payloads that count towards the limit.
+    counted_bytes: u64,
     what: &'static str,
     behind: Behind,
 }
 
 /// Walks to the end of the last segment.
-fn find_end(segment: Segment) -> LogResult<End> {
+fn find_end(segment: Segment, options: &LogOptions) -> LogResult<End> {
     let mut walk = Walk::new(segment);
-    let mut payload_bytes = 0;
+    let mut counted_bytes = 0;
     let what = loop {
         match walk.step()? {
-            Step::Record(place, ..) => payload_bytes += u64::from(place.payload_bytes),
+            Step::Record(place, _, payload) => {
+                counted_bytes += options.counted_bytes(place.payload_bytes, payload);
+            }
             Step::End(what) => break what,
         }
     };
@@ -101,7 +104,7 @@ fn find_end(segment: Segment) -> LogResult<End> {
     }
     Ok(End {
         walk,
-        payload_bytes,
+        counted_bytes,
         what,
         behind,
     })
@@ -122,10 +125,10 @@ impl Log {
         };
         let End {
             walk,
-            payload_bytes,
+            counted_bytes,
             what,
             behind,
-        } = find_end(last)?;
+        } = find_end(last, &options)?;
         let Walk {
             segment,
             offset: end,
@@ -162,7 +165,7 @@ impl Log {
             segment,
             end,
             file_bytes: file_bytes.max(SEGMENT_HEADER_BYTES),
-            payload_bytes,
+            counted_bytes,
             link,
         };
         Ok((Self::new(shared, options, tip, next), recovered))
@@ -184,7 +187,7 @@ impl Reader {
         let next = match last {
             None => None,
             Some(last) => {
-                let end = find_end(last)?;
+                let end = find_end(last, &LogOptions::default())?;
                 if end.what != NOTHING && end.walk.offset < end.walk.segment.len()? {
                     recovered.cut = Some(Cut {
                         segment: end.walk.segment.header.number,

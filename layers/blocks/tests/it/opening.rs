@@ -10,7 +10,7 @@ use backend_mem::MemStore;
 use blocks::{SegmentBlocks, SegmentOptions};
 use seglog::{ChainTag, SegmentNumber};
 use storage_api::blocks::{
-    AutoCommit, BlockError, BlockHash, BlockQuery, BlockStore, Height, NewBlock,
+    AutoCommit, BlockError, BlockHash, BlockQuery, BlockStore, Height, NewBlock, TxId,
 };
 use storage_api::{
     ChecksumSetting, Cursor, Durability, Engine, ErrorKind, KeyRange, KvStore, Location,
@@ -44,7 +44,7 @@ fn open(store: &Arc<MemStore>, path: &Path) -> Result<SegmentBlocks<MemStore>, B
     SegmentBlocks::open(Arc::clone(store), folder(path), &small()).map(|(blocks, _)| blocks)
 }
 
-/// Twenty blocks of a kilobyte in five segments or so.
+/// Twenty blocks of a kilobyte in five segments.
 fn grown(path: &Path) -> Arc<MemStore> {
     let store = store();
     let blocks = open(&store, path).unwrap();
@@ -54,6 +54,46 @@ fn grown(path: &Path) -> Arc<MemStore> {
             .unwrap();
     }
     store
+}
+
+/// Blocks in each segment; none is without.
+fn in_segments(store: &Arc<MemStore>, blocks: &SegmentBlocks<MemStore>) -> Vec<usize> {
+    let view = store.begin_read().unwrap();
+    let places = (1..).map_while(|height| {
+        let place = blocks.record_place(&view, Height::new(height));
+        place.unwrap().map(|place| place.segment)
+    });
+    let places: Vec<SegmentNumber> = places.collect();
+    let segments: Vec<usize> = places.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+    let last = places.last().map_or(0, |last| last.get());
+    assert_eq!(last + 1, segments.len() as u64);
+    segments
+}
+
+#[test]
+fn segments_roll_over_by_the_bytes_of_bodies_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store();
+    let tx_ids: Vec<TxId> = (1..40).map(|id| TxId::new(&[id; 64]).unwrap()).collect();
+    let put = |height: u64, bytes: usize| {
+        // Opened anew for each, so that what opening counts decides as well.
+        let blocks = open(&store, dir.path()).unwrap();
+        let body = vec![height as u8; bytes];
+        let block = NewBlock {
+            tx_ids: &tx_ids,
+            ..new_block(height, &body)
+        };
+        let auto = AutoCommit::new(Arc::clone(&store), blocks, Durability::Durable);
+        auto.append(block).unwrap();
+        in_segments(&store, auto.blocks())
+    };
+    let sizes = [1_600, 1_600, 1_600, 2_400, 4_000, 1, 4_000, 9_000, 0, 4_000];
+    let expected = [1, 2, 1, 2, 1, 1, 1, 1, 1, 2];
+    for (height, (bytes, expected)) in (1..).zip(sizes.into_iter().zip(expected)) {
+        assert_eq!(put(height, bytes).last(), Some(&expected), "block {height}");
+    }
+    let blocks = open(&store, dir.path()).unwrap();
+    assert_eq!(in_segments(&store, &blocks), [2, 2, 1, 1, 1, 1, 2]);
 }
 
 #[test]
@@ -123,7 +163,7 @@ fn an_archived_segment_is_named_and_everything_else_is_known() {
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(absent, 3, "three blocks a segment");
+    assert_eq!(absent, 4, "four blocks a segment");
 }
 
 #[test]

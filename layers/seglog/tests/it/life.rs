@@ -55,6 +55,51 @@ fn segments_roll_over_exactly_at_the_limit() {
 }
 
 #[test]
+fn what_does_not_count_leaves_the_limit_to_the_rest_also_after_opening_and_cutting() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        segment_bytes_max: 1_000,
+        // The last byte of a payload says how many before it do not count, itself among them.
+        uncounted_bytes: |end| end.last().map_or(0, |bytes| u64::from(*bytes)),
+        ..options(0)
+    };
+    let (mut log, _) = Log::open(folder(dir.path()), options).unwrap();
+    let put = |log: &mut Log, bytes: usize, trailer: u8| {
+        let (payload, trailer) = (vec![7; bytes], vec![trailer; trailer.into()]);
+        let next = log.next();
+        log.append_parts(next, (&payload, &trailer)).unwrap();
+    };
+    let again = |log: Log| {
+        drop(log);
+        Log::open(folder(dir.path()), options).unwrap().0
+    };
+    put(&mut log, 400, 200);
+    log = again(log);
+    put(&mut log, 400, 200);
+    log = again(log);
+    put(&mut log, 200, 255);
+    assert_eq!(sizes(&log), [3], "exactly full of what counts");
+    log = again(log);
+    put(&mut log, 1, 1);
+    assert_eq!(sizes(&log), [3, 1]);
+    put(&mut log, 5_000, 9);
+    put(&mut log, 999, 9);
+    assert_eq!(sizes(&log), [3, 1, 1, 1]);
+    log.truncate(Height::new(3)).unwrap();
+    put(&mut log, 200, 100);
+    put(&mut log, 0, 100);
+    assert_eq!(sizes(&log), [4], "what a cut leaves is counted anew");
+    put(&mut log, 1, 100);
+    assert_eq!(sizes(&log), [4, 1]);
+    // Bytes that say of themselves that more than there are do not count.
+    let next = log.next();
+    log.append(next, &[255; 3]).unwrap();
+    log = again(log);
+    assert_eq!(sizes(&log), [4, 2]);
+    assert!(log.reader().check().unwrap().is_empty());
+}
+
+#[test]
 fn lives_on_the_file_system_end_as_the_model() {
     for seed in 0..30 {
         println!("seed {seed}");

@@ -99,6 +99,7 @@ pub(crate) fn options(advance_bytes: u64) -> LogOptions {
         first: Height::new(1),
         segment_bytes_max: 1_500,
         advance_bytes,
+        ..LogOptions::default()
     }
 }
 
