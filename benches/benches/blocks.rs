@@ -36,6 +36,14 @@ const SIZES: [usize; 3] = [1_000, 20_000, 1_000_000];
 /// How many blocks of the smallest length weigh as much as one of each.
 const SHARES: [usize; 3] = [1, 4, 40];
 
+/// Bytes of a segment: short ones, so that some are begun and ended in every measurement.
+const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes that are stored before anything is timed, in groups of so many: a node is older than its
+/// first segment.
+const WARM_BYTES: usize = 24 << 20;
+const WARM_GROUP_BYTES: usize = 60_000;
+
 /// Bodies that are drawn; blocks take them in turn.
 const BODIES: usize = 64;
 
@@ -189,7 +197,11 @@ struct Segments {
 
 impl Segments {
     fn new(dir: &Path) -> Result<Self> {
-        let (log, _) = Log::open(Arc::new(Folder::new(dir)), LogOptions::default())?;
+        let options = LogOptions {
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+            ..LogOptions::default()
+        };
+        let (log, _) = Log::open(Arc::new(Folder::new(dir)), options)?;
         Ok(Self {
             log,
             places: Vec::new(),
@@ -263,7 +275,10 @@ impl Over<SegmentBlocks<AnyStore>> {
         let segments = dir.join("segments");
         fs::create_dir_all(&segments)?;
         let disk = Arc::new(Folder::new(&segments));
-        let options = SegmentOptions::default();
+        let options = SegmentOptions {
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+            ..SegmentOptions::default()
+        };
         let (blocks, _) = SegmentBlocks::open(Arc::clone(&store), disk, &options)?;
         Ok(Self {
             store,
@@ -385,6 +400,8 @@ type Samples = [Vec<f64>; 5];
 
 struct Work<'w> {
     bodies: &'w [Vec<u8>],
+    /// Blocks that are stored before those that count.
+    warm: usize,
     blocks: usize,
     dir: &'w Path,
 }
@@ -397,17 +414,31 @@ impl Work<'_> {
     /// Stores all blocks; gives the subject and the time.
     fn store(&self, name: &str, dir: &Path, group: Group) -> Result<(Box<dyn Subject>, Lap)> {
         let mut subject = make(name, dir)?;
-        let all: Vec<&[u8]> = (0..self.blocks as u64)
+        let all: Vec<&[u8]> = (0..(self.warm + self.blocks) as u64)
             .map(|height| self.body(height))
             .collect();
+        let (warm, counted) = all.split_at(self.warm);
+        let len = all[0].len();
+        let mut first = 0;
+        let mut append = |subject: &mut dyn Subject, bodies: &[&[u8]]| {
+            subject.append(first, bodies)?;
+            first += bodies.len() as u64;
+            if group != Group::All {
+                subject.sync()?;
+            }
+            anyhow::Ok(())
+        };
+        // One by one they would take long; in groups like these a log writes in advance as well.
+        let warm_group = match group {
+            Group::Each => (WARM_GROUP_BYTES / len).max(1),
+            other => other.blocks(len),
+        };
+        for bodies in warm.chunks(warm_group) {
+            append(&mut *subject, bodies)?;
+        }
         let ((), lap) = timed(|| {
-            let mut first = 0;
-            for bodies in all.chunks(group.blocks(all[0].len())) {
-                subject.append(first, bodies)?;
-                first += bodies.len() as u64;
-                if group != Group::All {
-                    subject.sync()?;
-                }
+            for bodies in counted.chunks(group.blocks(len)) {
+                append(&mut *subject, bodies)?;
             }
             subject.sync()
         })?;
@@ -426,8 +457,9 @@ impl Work<'_> {
             }
             subject.settle()?;
             let mut dice = ChaCha8Rng::seed_from_u64(SEED);
+            let all = self.warm + self.blocks;
             let heights: Vec<u64> = (0..self.blocks)
-                .map(|_| dice.random_range(0..self.blocks as u64))
+                .map(|_| dice.random_range(0..all as u64))
                 .collect();
             let (bytes, lap) = timed(|| {
                 let mut bytes = 0;
@@ -442,12 +474,12 @@ impl Work<'_> {
             );
             samples[3].push(lap.per(self.blocks).0);
             let (bytes, lap) = timed(|| subject.scan())?;
-            let expected = (self.blocks * self.bodies[0].len()) as u64;
+            let expected = (all * self.bodies[0].len()) as u64;
             ensure!(
                 bytes == expected,
                 "{name} scans {bytes} bytes of {expected}"
             );
-            samples[4].push(lap.per(self.blocks).0);
+            samples[4].push(lap.per(all).0);
         }
         Ok(())
     }
@@ -528,6 +560,7 @@ fn run(arguments: &Arguments) -> Result<String> {
     for (len, share) in SIZES.into_iter().zip(SHARES) {
         let work = Work {
             bodies: &bodies(len),
+            warm: WARM_BYTES / len,
             blocks: (arguments.blocks / share).max(BODIES),
             dir: &arguments.dir,
         };
@@ -584,6 +617,7 @@ fn main() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let work = Work {
             bodies: &bodies(700),
+            warm: 50,
             blocks: 300,
             dir: dir.path(),
         };

@@ -7,6 +7,7 @@
 //! of another segment and never checks.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::disk::Access;
 use crate::error::{LogError, LogResult};
@@ -77,8 +78,10 @@ impl Log {
         let mut counted_bytes = 0;
         while walk.next < next {
             match walk.step()? {
-                Step::Record(place, _, payload) => {
-                    counted_bytes += self.options.counted_bytes(place.payload_bytes, payload);
+                Step::Record(place, _) => {
+                    counted_bytes += self
+                        .options
+                        .counted_bytes(place.payload_bytes, walk.payload());
                 }
                 Step::End(what) => return Err(segment.damaged(walk.offset, what)),
             }
@@ -140,7 +143,9 @@ impl Log {
         };
         let spare_bytes_max = SEGMENT_HEADER_BYTES + 2 * self.options.segment_bytes_max;
         let is_spare = self.options.advance_bytes > 0 && segment.len()? <= spare_bytes_max;
+        let _names = shared.names();
         let gone = if is_spare {
+            shared.spare_is_warm.store(false, Ordering::Relaxed);
             shared.disk.rename(&name, SPARE)
         } else {
             shared.disk.remove(&name)

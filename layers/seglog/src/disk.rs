@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 /// What an opened file is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Access {
     Read,
     /// Reads and writes.
     Write,
+    /// Writes; what the file holds is of no interest.
+    Overwrite,
 }
 
 /// A folder of files.
@@ -59,6 +62,13 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// The path of a file, for people.
     fn place(&self, name: &str) -> String;
+
+    /// Does work that nobody waits for, if it can on a thread of its own, which is given back to be
+    /// joined.
+    fn run(&self, work: Box<dyn FnOnce() + Send>) -> Option<JoinHandle<()>> {
+        work();
+        None
+    }
 }
 
 /// An open file, used at positions.
@@ -122,7 +132,7 @@ impl Disk for Folder {
 
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        options.read(true).write(access == Access::Write);
+        options.read(true).write(access != Access::Read);
         let file = options.open(self.path.join(name))?;
         if access == Access::Write {
             // After a failed sync the system may show bytes that never reached the disk. What it
@@ -152,6 +162,12 @@ impl Disk for Folder {
 
     fn place(&self, name: &str) -> String {
         self.path.join(name).display().to_string()
+    }
+
+    fn run(&self, work: Box<dyn FnOnce() + Send>) -> Option<JoinHandle<()>> {
+        let thread = thread::Builder::new().name("seglog".to_owned());
+        // Without a thread the work is left out: nobody waits for it.
+        thread.spawn(work).ok()
     }
 }
 

@@ -106,15 +106,19 @@ pub type LogResult<T> = Result<T, LogError>;
 
 impl LogError {
     pub(crate) fn io(place: String, source: io::Error) -> Self {
-        let is_full = matches!(
-            source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-        );
-        if is_full {
+        if Self::is_full(&source) {
             Self::Full { place, source }
         } else {
             Self::Io { place, source }
         }
+    }
+
+    /// Whether there is no space.
+    pub(crate) fn is_full(source: &io::Error) -> bool {
+        matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
     }
 
     pub(crate) fn other_chain(place: String, found: ChainTag, expected: ChainTag) -> Self {

@@ -7,7 +7,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `record`, `segment` | the layout: headers, names |
-//! | `log` | appending, syncing, rolling over |
+//! | `log`, `ahead` | appending, syncing, rolling over; the next segment's file, in advance |
 //! | `cut` | truncating at the tip, pruning at the tail |
 //! | `recover` | opening: what a crash left behind |
 //! | `read`, `walk` | one record by its place, records in a row, checking everything |
@@ -22,6 +22,7 @@
 
 use std::fmt;
 
+mod ahead;
 mod checksum;
 mod cut;
 pub mod disk;

@@ -2,19 +2,21 @@
 //!
 //! Invariants: a record goes where the one before it ends, in one positioned write; a segment is
 //! full when one more payload would exceed its limit, exactly full is not too full, and a record
-//! longer than the limit has a segment of its own; what of a payload counts, its owner says; the old segment is durable before the new one
-//! has its name, and a segment has its name before it has a record. Where syncs are frequent, space
-//! is written in advance, so that a sync does not change the file's size: measured, that is what
-//! makes it cheap.
+//! longer than the limit has a segment of its own; what of a payload counts, its owner says; the
+//! old segment is durable before the new one has its name, and a segment has its name before it has
+//! a record. Where syncs are frequent, space is written in advance, so that a sync does not change
+//! the file's size: measured, that is what makes it cheap.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::ahead::Ahead;
 use crate::checksum;
 use crate::disk::{Access, Disk, write_all};
 use crate::error::{LogError, LogResult};
@@ -43,7 +45,7 @@ pub struct LogOptions {
     /// payload's end: of a payload of two parts it is given the second one. What opening finds is
     /// counted by it as well, so it takes any bytes.
     pub uncounted_bytes: fn(&[u8]) -> u64,
-    /// Bytes written in advance where syncs are frequent; 0 for none.
+    /// Bytes written in advance where syncs are frequent, until a whole segment is; 0 for none.
     pub advance_bytes: u64,
 }
 
@@ -75,6 +77,10 @@ pub(crate) struct Shared {
     /// Replaced as a whole, so that a reader takes no lock and counts nothing.
     pub(crate) known: ArcSwap<Known>,
     changing: Mutex<()>,
+    /// Held while names change that a segment may take.
+    names: Mutex<()>,
+    /// The spare was written in this life of the log.
+    pub(crate) spare_is_warm: AtomicBool,
 }
 
 /// The segments of a log, by number.
@@ -93,7 +99,13 @@ impl Shared {
             chain,
             known: ArcSwap::default(),
             changing: Mutex::default(),
+            names: Mutex::default(),
+            spare_is_warm: AtomicBool::default(),
         }
+    }
+
+    pub(crate) fn names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn known<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
@@ -158,6 +170,7 @@ pub struct Log {
     syncs: u64,
     poison: Option<String>,
     scratch: Vec<u8>,
+    ahead: Ahead,
 }
 
 impl fmt::Debug for Log {
@@ -188,6 +201,7 @@ impl Log {
             syncs: 0,
             poison: None,
             scratch: Vec::new(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -284,17 +298,10 @@ impl Log {
         };
         let (bytes, checksum) = header.encode(self.tip.segment.checksum);
         let offset = self.tip.end;
-        let file = &*self.tip.segment.file;
-        let written = if payload.len() + trailer.len() <= COPIED_BYTES_MAX {
-            // What is small is copied to be one part, which the system takes faster.
-            self.scratch.clear();
-            for part in [&bytes, payload, trailer] {
-                self.scratch.extend_from_slice(part);
-            }
-            write_all(file, offset, [&self.scratch])
-        } else {
-            write_all(file, offset, [&bytes, payload, trailer])
-        };
+        let mut written = self.write_parts([&bytes, payload, trailer]);
+        if written.as_ref().is_err_and(LogError::is_full) && self.ahead.give_back(&self.shared) {
+            written = self.write_parts([&bytes, payload, trailer]);
+        }
         written.map_err(|error| self.failed_write(error))?;
         let record_bytes = HEADER_BYTES + u64::from(payload_bytes);
         self.tip.end += record_bytes;
@@ -310,6 +317,21 @@ impl Log {
             payload_bytes,
             payload_checksum: header.payload_checksum,
         })
+    }
+
+    /// Writes a record behind the last one.
+    fn write_parts(&mut self, parts: [&[u8]; 3]) -> io::Result<()> {
+        let file = &*self.tip.segment.file;
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        if bytes > COPIED_BYTES_MAX {
+            return write_all(file, self.tip.end, parts);
+        }
+        // What is small is copied to be one part, which the system takes faster.
+        self.scratch.clear();
+        for part in parts {
+            self.scratch.extend_from_slice(part);
+        }
+        write_all(file, self.tip.end, [&self.scratch])
     }
 
     /// What a failed write means: without space nothing was added, and the space that it took is
@@ -343,9 +365,20 @@ impl Log {
         }
         self.write_in_advance()?;
         self.sync_file()?;
+        // From the middle of a segment on there is time for the next one, which will be as long.
+        let is_half_full = self.tip.counted_bytes >= self.options.segment_bytes_max / 2;
+        if is_half_full && self.is_frequent() {
+            let number = self.segment();
+            self.ahead.begin(&self.shared, number, 2 * self.tip.end);
+        }
         self.unsynced = 0;
         self.unsynced_bytes = 0;
         Ok(())
+    }
+
+    /// Whether syncs come so often that space in advance makes them cheaper.
+    fn is_frequent(&self) -> bool {
+        self.unsynced_bytes <= FREQUENT_BYTES_MAX && self.options.advance_bytes > 0
     }
 
     pub(crate) fn sync_file(&mut self) -> LogResult<()> {
@@ -360,8 +393,7 @@ impl Log {
     /// Writes zeros behind the records, if syncs are frequent and the next batch would find none.
     fn write_in_advance(&mut self) -> LogResult<()> {
         let batch = self.unsynced_bytes;
-        let is_frequent = batch <= FREQUENT_BYTES_MAX && self.options.advance_bytes > 0;
-        if !is_frequent || self.tip.end + batch <= self.tip.file_bytes {
+        if !self.is_frequent() || self.tip.end + batch <= self.tip.file_bytes {
             return Ok(());
         }
         let left = self
@@ -428,8 +460,10 @@ pub(crate) fn begin_segment(
     // What an interrupted attempt left behind is used again and not removed first: a disk that
     // keeps changes of names in no order could do the renaming below without the removal, and give
     // the segment's name to what was left.
+    let _names = shared.names();
+    shared.spare_is_warm.store(false, Ordering::Relaxed);
     let present = [SPARE, COMING].into_iter().find_map(|name| {
-        let file = disk.open(name, Access::Write).ok()?;
+        let file = disk.open(name, Access::Overwrite).ok()?;
         Some((name, file))
     });
     let (name, file) = match present {

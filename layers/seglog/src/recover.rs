@@ -7,8 +7,10 @@
 //! never cut here.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
+use crate::ahead::AHEAD;
 use crate::disk::{Access, Disk};
 use crate::error::{LogError, LogResult};
 use crate::log::{Log, LogOptions, Shared, Tip, begin_segment};
@@ -92,8 +94,8 @@ fn find_end(segment: Segment, options: &LogOptions) -> LogResult<End> {
     let mut counted_bytes = 0;
     let what = loop {
         match walk.step()? {
-            Step::Record(place, _, payload) => {
-                counted_bytes += options.counted_bytes(place.payload_bytes, payload);
+            Step::Record(place, _) => {
+                counted_bytes += options.counted_bytes(place.payload_bytes, walk.payload());
             }
             Step::End(what) => break what,
         }
@@ -110,6 +112,14 @@ fn find_end(segment: Segment, options: &LogOptions) -> LogResult<End> {
     })
 }
 
+/// Removes what was written in advance and not finished.
+fn remove_ahead(shared: &Shared) -> LogResult<()> {
+    match shared.disk.remove(AHEAD) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(shared.io(AHEAD, error)),
+        _ => Ok(()),
+    }
+}
+
 impl Log {
     /// Opens the log in a folder, or makes it. Cost: a read of every segment's header and of the
     /// whole last segment, and two syncs.
@@ -120,6 +130,7 @@ impl Log {
         let shared = Arc::new(Shared::new(disk, options.chain));
         let (last, mut recovered) = look(&shared, Access::Write)?;
         let Some(last) = last else {
+            remove_ahead(&shared)?;
             let tip = begin_segment(&shared, SegmentNumber::default(), options.first)?;
             return Ok((Self::new(shared, options, tip, options.first), recovered));
         };
@@ -158,6 +169,7 @@ impl Log {
         // records to come say that everything before them is.
         let synced = segment.file.sync();
         synced.map_err(|error| segment.io(error))?;
+        remove_ahead(&shared)?;
         let synced = shared.disk.sync_names();
         synced.map_err(|error| shared.io("", error))?;
         let file_bytes = if behind.is_there { end } else { file_bytes };

@@ -150,6 +150,12 @@ impl SimDisk {
         self.state().steps
     }
 
+    /// Whether the power went.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.state().is_off
+    }
+
     /// Lets this happen at the step of this number.
     pub fn plan(&self, step: u64, trouble: Trouble) {
         self.state().trouble = Some((step, trouble));

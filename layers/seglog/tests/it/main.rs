@@ -1,6 +1,7 @@
 //! The log against a model: on a disk that fails and forgets at every step, on files cut and
 //! flipped everywhere, and on the real file system.
 
+mod ahead;
 mod damage;
 mod format;
 mod images;
