@@ -26,7 +26,7 @@ mod tables;
 mod verify;
 mod write;
 
-pub use copies::{FillPlan, Filled};
+pub use copies::{FillPlan, Filled, copy_folder};
 pub use raw::{
     CommitFailure, InsertingLoader, NoPart, RawBatch, RawCheck, RawEngine, RawLoader, RawOpen,
     RawOpened, RawPart, RawSpace, RawTable, RawTxn, seq_row,

@@ -135,6 +135,18 @@ impl<E: RawEngine> Store<E> {
         &self.shared.engine
     }
 
+    /// The directory of the store; `None` in memory.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.shared.directory.as_ref().map(Directory::path)
+    }
+
+    /// What the store was opened for.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.shared.access
+    }
+
     fn open_in_memory(
         schema: &Schema,
         options: &OpenOptions,

@@ -2,8 +2,8 @@
 //!
 //! # Starting points
 //! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path;
-//! [`Opener`] with options; [`BitcoinImport`] imports a chain; [`ContentDigest`] and [`diff`]
-//! compare stores; [`migrate`] moves one to another engine;
+//! [`Opener`] with options; [`Blocks`] are its blocks, wherever their bodies are; [`BitcoinImport`]
+//! and [`FileImport`] import a chain; [`ContentDigest`], [`BlocksDigest`] and [`diff`] compare stores; [`migrate`] moves one to another engine;
 //! [`verify`] checks one in a child process; [`metrics`] and [`Timed`] tell what it does. The
 //! contract itself, with every trait, is in [`storage_api`], which is re-exported here.
 //!
@@ -18,6 +18,7 @@
 
 mod any;
 pub mod bitcoin;
+mod bodies;
 pub mod diff;
 mod digest;
 mod import;
@@ -34,6 +35,8 @@ pub use backend_kit::directory::{
     MARKER_VERSION, Marker as StoreMarker, State as MarkerState, read_marker,
 };
 pub use backend_kit::metrics;
+pub use blocks::SegmentOptions;
+pub use bodies::{Blocks, BlocksDigest, Bodies, Cleanup, Segments, Staged};
 pub use chain_files;
 pub use digest::{ContentDigest, RangeDigest};
 pub use import::{

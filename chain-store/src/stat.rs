@@ -6,9 +6,10 @@
 use std::fmt;
 
 use serde::Serialize;
-use storage_api::blocks::{BlockError, BlockHash, BlockStore, Height, KvBlocks};
+use storage_api::blocks::{BlockError, BlockHash, BlockIndex, Height};
 use storage_api::{Count, KvStore, Result};
 
+use crate::bodies::Bodies;
 use crate::import::UnspentSet;
 
 /// In which order a chain's tools print the bytes of a hash.
@@ -90,6 +91,9 @@ pub struct BlocksStat {
     pub transactions: u64,
     /// Bytes of all bodies.
     pub body_bytes: u64,
+    /// Where bodies are, `store` or `segments`; absent without a table of bodies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bodies: Option<&'static str>,
 }
 
 /// One table of a store.
@@ -202,7 +206,7 @@ impl StoreStat {
 
 impl BlocksStat {
     fn gather<S: KvStore>(store: &S, order: HashOrder) -> Result<Self> {
-        let Ok(blocks) = KvBlocks::resolve(store.catalogue()) else {
+        let Ok(blocks) = BlockIndex::resolve(store.catalogue()) else {
             return Ok(Self::default());
         };
         let view = store.begin_read()?;
@@ -217,6 +221,11 @@ impl BlocksStat {
             tip_hash: tip.map(|tip| print(&tip.hash)),
             transactions: totals.transactions,
             body_bytes: totals.body_bytes,
+            // Two tables of bodies are told by whoever reads bodies.
+            bodies: Bodies::of(store.catalogue())
+                .ok()
+                .flatten()
+                .map(Bodies::as_str),
         })
     }
 }

@@ -1,17 +1,22 @@
 //! Verification in a child process, because an engine's library may crash on damaged files.
 //!
-//! The child opens the store read-only, reads everything ([`storage_api::Verify`]) and writes one
-//! JSON object a line to its standard output: progress, then the report. Invariants: the parent
+//! The child opens the store read-only, reads everything ([`storage_api::Verify`], and bodies in
+//! segment files, which are held against the index) and writes one JSON object a line to its standard output: progress, then the report. Invariants: the parent
 //! never opens the store; a child that dies, is killed or says nothing is itself a finding; what
 //! the child could not even open is an error with its exit code.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
+use ::blocks::SegmentBlocks;
+use seglog::disk::Folder;
 use serde::{Deserialize, Serialize};
+use storage_api::blocks::BlockError;
 use storage_api::{Error, Finding, KvStore, OpenOptions, Result, TableCheck, VerifyReport};
 
 use crate::any::AnyStore;
+use crate::bodies::{Bodies, chain_tag, segments_of};
 
 /// One line from the child.
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,11 +75,47 @@ pub enum VerifyError {
 /// # Errors
 /// Of opening; `Unsupported` when an engine from outside has no verification.
 pub fn here(url: &str, progress: &mut dyn FnMut(&TableCheck)) -> Result<VerifyReport> {
-    let store = AnyStore::open_existing(url, &OpenOptions::read_only())?;
+    let store = Arc::new(AnyStore::open_existing(url, &OpenOptions::read_only())?);
     let verify = store
         .as_verify()
         .ok_or_else(|| Error::unsupported("verify"))?;
-    verify.verify(progress)
+    let mut report = verify.verify(progress)?;
+    if Bodies::of(store.catalogue())? == Some(Bodies::Segments) {
+        report.findings.extend(segments(&store)?);
+    }
+    Ok(report)
+}
+
+/// What is wrong with the segments of a store that keeps bodies there: every byte of every segment
+/// is compared with its checksum, and every block of the index with its record. Writes nothing.
+///
+/// # Errors
+/// `Io` and others that are not damage.
+pub(crate) fn segments(store: &Arc<AnyStore>) -> Result<Vec<Finding>> {
+    let place = segments_of(store)?;
+    let finding = |place: String, what: String| Finding { place, what };
+    let check = || {
+        let tag = chain_tag(store)?;
+        let disk = Arc::new(Folder::new(&place));
+        let (blocks, _) = SegmentBlocks::open_read_only(Arc::clone(store), disk, tag)?;
+        blocks.check(&store.begin_read()?)
+    };
+    match check() {
+        Ok(checked) => {
+            let files = checked.segments.into_iter().map(|found| {
+                let place = format!("{} at offset {}", found.place, found.offset);
+                finding(place, found.what)
+            });
+            let blocks = checked.blocks.into_iter();
+            let blocks = blocks.map(|(height, what)| finding(format!("block {height}"), what));
+            Ok(files.chain(blocks).collect())
+        }
+        Err(BlockError::Store(error)) if !error.is_corruption() => Err(error),
+        Err(error) => Ok(vec![finding(
+            format!("the segments in {}", place.display()),
+            error.to_string(),
+        )]),
+    }
 }
 
 /// The child's part: verifies a store and writes events; the result decides the child's exit code.

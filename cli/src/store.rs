@@ -4,11 +4,10 @@
 //! it.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
-use chain_store::{AnyStore, EngineName, StoreUrl, read_marker};
-use storage_api::blocks::KvBlocks;
+use chain_store::{AnyStore, Blocks, Bodies, EngineName, StoreUrl, read_marker};
 use storage_api::{ErrorKind, IfMissing, KvStore, OpenOptions};
 
 use crate::exit::Stop;
@@ -96,8 +95,21 @@ pub(crate) fn format(url: &StoreUrl, store: &AnyStore) -> Result<u32> {
     Ok(marker.map_or(own, |marker| marker.engine_format))
 }
 
+/// Where the tables of the store at a URL say that bodies are; `None` without a store or blocks.
+/// A directory that is none of ours is refused when it is opened, with a better error.
+pub(crate) fn bodies(url: &StoreUrl) -> Result<Option<Bodies>> {
+    let marker = path(url).and_then(|path| read_marker(path).ok().flatten());
+    let Some(marker) = marker else {
+        return Ok(None);
+    };
+    let names = marker.tables.iter().map(|table| table.def.name());
+    Ok(Bodies::of_tables(names)?)
+}
+
 /// The blocks of a store.
-pub(crate) fn blocks(store: &AnyStore) -> Result<KvBlocks> {
-    KvBlocks::resolve(store.catalogue())
-        .map_err(|_| Stop::NotThere("the store has no blocks".to_owned()).into())
+pub(crate) fn blocks(store: &Arc<AnyStore>) -> Result<Blocks> {
+    match Bodies::of(store.catalogue())? {
+        Some(_) => Ok(Blocks::open(store)?),
+        None => Err(Stop::NotThere("the store has no blocks".to_owned()).into()),
+    }
 }

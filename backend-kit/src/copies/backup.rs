@@ -3,7 +3,8 @@
 //! Invariants: the target is missing or empty before; until everything is durable its marker says
 //! `creating`, so a copy that was cut short never opens as a store; a failure removes what was
 //! written, and nothing of a target that was refused. The copy keeps the table numbers, the chain
-//! and the last commit's number and gets a store id of its own.
+//! and the last commit's number and gets a store id of its own. Bodies of blocks in segment files are
+//! copied after the rows that point at them, while a view keeps block stores from cutting them.
 
 use std::path::Path;
 use std::time::Instant;
@@ -103,12 +104,13 @@ impl<E: RawEngine> Store<E> {
         let mut marker = store::new_marker::<E>(tables, next_table, options)?;
         copy.begin_creation(&marker)?;
         let data = copy.data_path();
-        let native = {
-            // Keeps exclusive work out, as a view does.
-            let shared = &self.shared;
-            let (_ticket, _) = shared.registry.enter(shared.engine.used_bytes());
-            boundary::call::<E, _>(|| shared.engine.copy_to(&data))?
-        };
+        let shared = &self.shared;
+        // Keeps exclusive work out, as a view does, and segments from being cut.
+        let (_ticket, _) = shared.registry.enter(shared.engine.used_bytes());
+        let native = boundary::call::<E, _>(|| shared.engine.copy_to(&data))?;
+        if native {
+            self.copy_segments(&copy)?;
+        }
         marker.state = State::Ready;
         if native {
             directory::sync_folder(&data)?;
@@ -125,7 +127,16 @@ impl<E: RawEngine> Store<E> {
         )?;
         self.stream_into(&filled)?;
         directory::sync_folder(&data)?;
+        self.copy_segments(filled.directory()?)?;
         filled.directory()?.write_marker(&marker)
+    }
+
+    /// Copies bodies in segment files, if there are any.
+    fn copy_segments(&self, copy: &Directory) -> Result<()> {
+        let Some(own) = &self.shared.directory else {
+            return Ok(());
+        };
+        super::folder::copy_folder(&own.segments_path(), &copy.segments_path())
     }
 
     fn stream_into(&self, copy: &Self) -> Result<()> {

@@ -4,5 +4,7 @@
 
 mod backup;
 mod fill;
+mod folder;
 
 pub use fill::{FillPlan, Filled};
+pub use folder::copy_folder;

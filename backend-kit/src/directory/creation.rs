@@ -53,9 +53,11 @@ impl Creation {
                 return;
             }
         }
-        match fs::remove_dir_all(directory.data_path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return,
-            _ => {}
+        for folder in [directory.segments_path(), directory.data_path()] {
+            match fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return,
+                _ => {}
+            }
         }
         for file in [MARKER_FILE, SEAL_FILE, LOCK_FILE] {
             let _gone = fs::remove_file(directory.path.join(file));

@@ -8,6 +8,8 @@
 //! writer's process id
 //! STORE/data/             the engine's own files
 //! STORE/bulk/             what bulk loads spill; not there while none is under way
+//! STORE/segments/         bodies of blocks, where a block store keeps them in files
+//! STORE/quarantine/       what repairs removed
 //! ```
 //!
 //! Invariants: a directory of another engine, chain or newer format is refused and not one byte of
@@ -45,6 +47,10 @@ pub const LOCK_FILE: &str = "CHAINSTORE.lock";
 pub const BULK_FOLDER: &str = "bulk";
 /// The engine's folder.
 pub const DATA_FOLDER: &str = "data";
+/// The folder of a block store that keeps bodies in segment files, which copies take along.
+pub const SEGMENTS_FOLDER: &str = "segments";
+/// The folder of what repairs removed, which no copy takes along.
+pub const QUARANTINE_FOLDER: &str = "quarantine";
 
 /// A store's directory, locked.
 #[derive(Debug)]
@@ -197,7 +203,10 @@ fn make_folder(path: &Path) -> Result<()> {
 }
 
 /// Makes a folder and those above it, and syncs the folders that got a new name in them.
-fn make_durable_folder(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// `DiskFull`, `PermissionDenied`, `Io`.
+pub fn make_durable_folder(path: &Path) -> Result<()> {
     let mut changed = Vec::new();
     for folder in path.ancestors().skip(1) {
         let here = folder.as_os_str().is_empty();
@@ -355,6 +364,12 @@ impl Directory {
         self.path.join(BULK_FOLDER)
     }
 
+    /// The folder of bodies in segment files, which need not exist.
+    #[must_use]
+    pub fn segments_path(&self) -> PathBuf {
+        self.path.join(SEGMENTS_FOLDER)
+    }
+
     /// Removes what loads left behind that did not end, as a killed process leaves them.
     ///
     /// # Errors
@@ -379,7 +394,7 @@ impl Directory {
         }
     }
 
-    /// Begins the creation: the marker first, then an empty data folder.
+    /// Begins the creation: the marker first, then an empty data folder and no segments.
     ///
     /// # Errors
     /// `DiskFull`, `PermissionDenied`, `Io`.
@@ -389,10 +404,13 @@ impl Directory {
         // The seal of a store that was here before would condemn the new one.
         self.remove_seal()?;
         let data = self.data_path();
-        match fs::remove_dir_all(&data) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io_error(error, &data)),
+        for folder in [&data, &self.segments_path()] {
+            match fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(io_error(error, folder));
+                }
+                _ => {}
+            }
         }
         make_folder(&data)?;
         sync_folder(&self.path)

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use backend_kit::{FillPlan, Filled, directory};
 use storage_api::{
-    Engine, Error, ErrorKind, IfMissing, Location, OpenOptions, OpenReport, Result, Schema,
+    Access, Engine, Error, ErrorKind, IfMissing, Location, OpenOptions, OpenReport, Result, Schema,
 };
 
 use super::AnyStore;
@@ -129,6 +129,35 @@ impl Opener {
 }
 
 impl AnyStore {
+    /// The directory of the store; `None` in memory and for an engine from outside.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Mem(_) | Self::Dyn(_) => None,
+            #[cfg(feature = "redb")]
+            Self::Redb(store) => store.path(),
+            #[cfg(feature = "lmdb")]
+            Self::Lmdb(store) => store.path(),
+            #[cfg(feature = "rocks")]
+            Self::Rocks(store) => store.path(),
+        }
+    }
+
+    /// What the store was opened for; an engine from outside, which does not say, to write.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        match self {
+            Self::Mem(store) => store.access(),
+            #[cfg(feature = "redb")]
+            Self::Redb(store) => store.access(),
+            #[cfg(feature = "lmdb")]
+            Self::Lmdb(store) => store.access(),
+            #[cfg(feature = "rocks")]
+            Self::Rocks(store) => store.access(),
+            Self::Dyn(_) => Access::ReadWrite,
+        }
+    }
+
     /// Makes a filled copy a store; see [`backend_kit::Store::finish_filling`].
     pub(crate) fn finish_filling(&self) -> Result<()> {
         match self {

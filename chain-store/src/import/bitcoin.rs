@@ -6,21 +6,24 @@
 //! this stores what a node has accepted and proves that it is complete and linked.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use storage_api::blocks::{BlockHash, BlockRef, BlockStore, Height, KvBlocks, NewBlock, TxId};
+use storage_api::blocks::{BlockHash, BlockRef, BlockStore, Height, NewBlock, TxId};
 use storage_api::{ChecksumSetting, Durability, KvStore, Result, Schema, WriteTxn};
 
 use super::unspent::{BitcoinSummary, Spent, UnspentSet};
 use super::{BlockPlace, Coverage, ImportError, ImportReport};
+use crate::any::{AnyStore, AnyWriteTxn};
 use crate::bitcoin::{
     Block, BlockFile, BtcHash, DecodedBlock, Network, OutPoint, RawRecord, UnspentOutput,
 };
+use crate::bodies::{Blocks, Bodies};
 
 /// An import into one store.
 #[derive(Debug)]
-pub struct BitcoinImport<'s, S> {
-    store: &'s S,
-    blocks: KvBlocks,
+pub struct BitcoinImport {
+    store: Arc<AnyStore>,
+    blocks: Blocks,
     unspent: UnspentSet,
     coverage: Coverage,
     first_height: Option<Height>,
@@ -35,13 +38,13 @@ fn block_hash(hash: BtcHash) -> Result<BlockHash> {
     BlockHash::new(hash.as_bytes())
 }
 
-impl<'s, S: KvStore> BitcoinImport<'s, S> {
+impl BitcoinImport {
     /// The tables that a store needs for this.
     ///
     /// # Errors
     /// None in practice: the tables are constants.
-    pub fn schema(checksum: ChecksumSetting) -> Result<Schema> {
-        let mut schema = KvBlocks::schema(checksum)?;
+    pub fn schema(bodies: Bodies, checksum: ChecksumSetting) -> Result<Schema> {
+        let mut schema = bodies.schema(checksum)?;
         let tables = UnspentSet::TABLES.map(|table| table.with_checksum(checksum));
         schema.merge(&Schema::new(&tables)?)?;
         Ok(schema)
@@ -51,11 +54,19 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
     /// block durable.
     ///
     /// # Errors
+    /// `UnknownTable`; as [`Blocks::open`].
+    pub fn into(store: &Arc<AnyStore>) -> Result<Self, ImportError> {
+        Self::over(store, Blocks::open(store)?)
+    }
+
+    /// An import into these blocks of the store.
+    ///
+    /// # Errors
     /// `UnknownTable`.
-    pub fn into(store: &'s S) -> Result<Self> {
+    pub fn over(store: &Arc<AnyStore>, blocks: Blocks) -> Result<Self, ImportError> {
         Ok(Self {
-            store,
-            blocks: KvBlocks::resolve(store.catalogue())?,
+            store: Arc::clone(store),
+            blocks,
             unspent: UnspentSet::resolve(store.catalogue())?,
             coverage: Coverage::Whole,
             first_height: None,
@@ -83,6 +94,12 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
+    }
+
+    /// The blocks that are imported into.
+    #[must_use]
+    pub const fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     /// What was done so far.
@@ -168,7 +185,7 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
 
     fn height_above(
         &self,
-        txn: &S::WriteTxn<'_>,
+        txn: &AnyWriteTxn<'_>,
         tip: BlockRef,
         block: &Block,
         place: &impl Fn() -> Box<BlockPlace>,
@@ -233,7 +250,7 @@ impl<'s, S: KvStore> BitcoinImport<'s, S> {
 
     fn spend_and_add(
         &self,
-        txn: &mut S::WriteTxn<'_>,
+        txn: &mut AnyWriteTxn<'_>,
         summary: &mut BitcoinSummary,
         height: Height,
         block: &Block,

@@ -9,49 +9,64 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chain_files::{Fault, FileBlock, FileFormat, FileReader, ReadOptions};
-use storage_api::blocks::{BlockError, BlockHash, BlockStore, Height, KvBlocks, NewBlock, TxId};
+use storage_api::blocks::{BlockError, BlockHash, BlockStore, Height, NewBlock, TxId};
 use storage_api::{ChecksumSetting, Durability, KvStore, Result, Schema, WriteTxn};
 
 use super::bitcoin::GoOn;
 use super::{ImportError, ImportReport};
+use crate::any::AnyStore;
 use crate::bitcoin::file::{Decompressed, decompressed};
+use crate::bodies::{Blocks, Bodies};
 
 /// An import of one chain's files into one store.
 #[derive(Debug)]
-pub struct FileImport<'s, S> {
-    store: &'s S,
-    blocks: KvBlocks,
+pub struct FileImport {
+    store: Arc<AnyStore>,
+    blocks: Blocks,
     durability: Durability,
     block_bytes_max: u64,
     format: Option<FileFormat>,
     report: ImportReport,
 }
 
-impl<'s, S: KvStore> FileImport<'s, S> {
+impl FileImport {
     /// The tables that a store needs for this.
     ///
     /// # Errors
     /// None in practice: the tables are constants.
-    pub fn schema(checksum: ChecksumSetting) -> Result<Schema> {
-        KvBlocks::schema(checksum)
+    pub fn schema(bodies: Bodies, checksum: ChecksumSetting) -> Result<Schema> {
+        bodies.schema(checksum)
     }
 
     /// An import into a store that was opened with [`FileImport::schema`], each block durable.
     ///
     /// # Errors
-    /// `UnknownTable`.
-    pub fn into(store: &'s S) -> Result<Self> {
-        Ok(Self {
-            store,
-            blocks: KvBlocks::resolve(store.catalogue())?,
+    /// As [`Blocks::open`].
+    pub fn into(store: &Arc<AnyStore>) -> Result<Self, ImportError> {
+        Ok(Self::over(store, Blocks::open(store)?))
+    }
+
+    /// An import into these blocks of the store.
+    #[must_use]
+    pub fn over(store: &Arc<AnyStore>, blocks: Blocks) -> Self {
+        Self {
+            store: Arc::clone(store),
+            blocks,
             durability: Durability::Durable,
             block_bytes_max: ReadOptions::BLOCK_BYTES_MAX,
             format: None,
             report: ImportReport::default(),
-        })
+        }
+    }
+
+    /// The blocks that are imported into.
+    #[must_use]
+    pub const fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     /// Says of which format the files have to be; otherwise the first bytes of each say it.

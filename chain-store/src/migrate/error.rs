@@ -33,6 +33,17 @@ pub enum MigrateError {
         /// The target.
         to: PathBuf,
     },
+    /// The segment files with the bodies of blocks are damaged, or are not the same on both sides.
+    #[error(
+        "{what}{}; the target stays marked as unfinished",
+        if *more > 0 { format!(", and {more} more findings") } else { String::new() }
+    )]
+    Segments {
+        /// The first finding.
+        what: String,
+        /// How many more there are.
+        more: usize,
+    },
     /// The caller asked to end; whole chunks were committed.
     #[error("interrupted after {rows} rows; the same migration goes on from there")]
     Interrupted {

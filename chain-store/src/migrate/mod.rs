@@ -3,7 +3,8 @@
 //! One view of the source is read table by table and loaded into the target in chunks of ascending
 //! keys, each one commit by the bulk lane. Tables keep their numbers, settings and hints, the store
 //! keeps its chain, commits go on from the source's number. At the end both sides are read again
-//! and their content digests compared; only then is the target a store.
+//! and their content digests compared; only then is the target a store. Bodies in segment files are
+//! copied file by file, compared byte by byte, and held against the target's index (`segments`).
 //!
 //! Invariants: the source is opened read-only and not changed; a target that is not empty is
 //! refused and not touched, unless it is an unfinished copy of the same state of the same source,
@@ -12,11 +13,13 @@
 //! chunks. Cost: memory for the loader's buffers; the source is read twice, the target once.
 
 mod error;
+mod segments;
 
 use std::fs;
 use std::io;
 use std::ops::{Bound, ControlFlow};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend_kit::directory::{self, FillSource};
@@ -39,6 +42,7 @@ const ROWS_BETWEEN_LOOKS: u64 = 8_192;
 
 /// What a migration is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Step {
     /// Copying the rows of this table.
     Copy(String),
@@ -46,6 +50,10 @@ pub enum Step {
     DigestSource,
     /// Reading the target for its digest.
     DigestTarget,
+    /// Copying the segment files with the bodies of blocks.
+    CopySegments,
+    /// Comparing both sides' segment files, and the target's with its index.
+    CheckSegments,
 }
 
 /// How far a migration is.
@@ -131,6 +139,7 @@ impl Migration {
             .opener(OpenOptions::new())
             .open_to_fill(engine, path, &plan)
             .map_err(MigrateError::Target)?;
+        let target = Arc::new(target);
         let rows_total = rows_of(&view, &plan.tables).map_err(MigrateError::Source)?;
         let mut run = Run {
             view: &view,
@@ -149,8 +158,10 @@ impl Migration {
             run.copy(table)?;
         }
         let (copied_rows, copied_bytes) = (run.copied_rows, run.progress.bytes);
+        run.copy_segments(&source)?;
         let digest = run.prove(&source)?;
         let rows = run.progress.rows;
+        run.prove_segments(&source)?;
         target.finish_filling().map_err(MigrateError::Target)?;
         let migrated = Migrated {
             tables: plan.tables.len(),
@@ -201,9 +212,9 @@ impl Migration {
         Ok((engine, path))
     }
 
-    fn open_source(&self) -> Result<AnyStore, MigrateError> {
+    fn open_source(&self) -> Result<Arc<AnyStore>, MigrateError> {
         let opened = self.opener(OpenOptions::read_only()).open(&self.from);
-        Ok(opened.map_err(MigrateError::Source)?.0)
+        Ok(Arc::new(opened.map_err(MigrateError::Source)?.0))
     }
 
     fn plan(&self, source: &AnyStore, view: &AnyReadTxn) -> Result<FillPlan, MigrateError> {
@@ -270,7 +281,7 @@ fn begin(target: &AnyStore, table: TableId) -> Result<Box<dyn BulkLoad + '_>> {
 /// A migration under way.
 struct Run<'m> {
     view: &'m AnyReadTxn,
-    target: &'m AnyStore,
+    target: &'m Arc<AnyStore>,
     chunk_bytes: u64,
     go_on: &'m mut dyn FnMut(&Progress) -> ControlFlow<()>,
     progress: Progress,
@@ -325,7 +336,7 @@ impl Run<'_> {
         table: TableId,
         cursor: &mut impl Cursor,
     ) -> Result<bool, MigrateError> {
-        let target = self.target;
+        let target: &AnyStore = self.target;
         let mut load: Option<Box<dyn BulkLoad + '_>> = None;
         let (mut rows, mut bytes, mut told_rows) = (0u64, 0u64, 0u64);
         let is_more = loop {

@@ -3,12 +3,14 @@
 //! Invariants: hashes are read and printed as the chain's own tools print them; `--raw` writes
 //! exactly the stored body and nothing else; a list is streamed and reads no bodies.
 
+use std::sync::Arc;
+
 use anyhow::Result;
-use chain_store::{AnyReadTxn, HashOrder};
+use chain_store::{AnyReadTxn, Blocks, HashOrder};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use storage_api::KvStore;
-use storage_api::blocks::{BlockHash, BlockInfo, BlockStore, Height, KvBlocks, TxId};
+use storage_api::blocks::{BlockHash, BlockInfo, BlockStore, Height, TxId};
 
 use crate::args::StoreArg;
 use crate::exit::{Exit, Stop};
@@ -126,7 +128,7 @@ struct Whole {
 
 /// Where blocks are read: one view of them.
 struct Source {
-    blocks: KvBlocks,
+    blocks: Blocks,
     view: AnyReadTxn,
     order: HashOrder,
 }
@@ -152,11 +154,11 @@ pub(crate) fn run(args: &BlocksArgs, out: &mut Output) -> Result<Exit> {
 
 impl Source {
     fn open(arg: &StoreArg) -> Result<Self> {
-        let opened = store::open_to_read(&arg.store)?;
+        let opened = Arc::new(store::open_to_read(&arg.store)?);
         Ok(Self {
             blocks: store::blocks(&opened)?,
             view: opened.begin_read()?,
-            order: HashOrder::of(&opened)?,
+            order: HashOrder::of(&*opened)?,
         })
     }
 
@@ -215,7 +217,7 @@ fn get(args: &BlocksGetArgs, out: &mut Output) -> Result<()> {
     let info = source.info(height)?;
     let body = source.blocks.body(&source.view, height)?.ok_or_else(|| {
         let what = format!("height {height} is in the index and has no body");
-        storage_api::Error::corruption("table blocks.bodies", what)
+        storage_api::Error::corruption("blocks", what)
     })?;
     if args.raw {
         return out.raw(&body);

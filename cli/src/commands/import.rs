@@ -13,15 +13,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result};
 use chain_store::{
-    AnyStore, BitcoinImport, Coverage, FileImport, ImportError, ImportReport, Opener, StoreUrl,
-    bitcoin, chain_files::FileFormat, read_marker,
+    AnyStore, BitcoinImport, Blocks, Bodies, Coverage, FileImport, ImportError, ImportReport,
+    Opener, StoreUrl, bitcoin, chain_files::FileFormat, read_marker,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use storage_api::blocks::Height;
 use storage_api::{ChecksumSetting, Durability, KvStore, OpenOptions, Schema};
 
-use super::stat::Stat;
+use super::stat::{Digests, Stat};
 use crate::args::StoreArg;
 use crate::exit::{Exit, Stop};
 use crate::interrupt;
@@ -41,7 +41,8 @@ Examples:
   chainstore import --store lmdb:./node --from bitcoin blk0000*.dat.bz2 --checksum envelope
   chainstore import --store redb:./one --from bitcoin --partial block-367891.raw.zst
   chainstore import --store rocks:./eth --from era1 mainnet-00000-5ec1ffb8.era1
-  chainstore import --store redb:./eos --from auto blocks.log")]
+  chainstore import --store redb:./eos --from auto blocks.log
+  chainstore import --store redb:./large --bodies segments --from bitcoin blk00000.dat")]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -66,6 +67,11 @@ pub(crate) struct ImportArgs {
     /// [default: none].
     #[arg(long, value_enum, value_name = "SETTING")]
     checksum: Option<Checksum>,
+
+    /// Where bodies of blocks are kept: as rows in the store, or in segment files in its directory;
+    /// a store keeps what it was made with [default: store].
+    #[arg(long, value_enum, value_name = "WHERE")]
+    bodies: Option<BodiesWord>,
 
     /// What each commit must survive; `buffered` is faster, and made durable at the end.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = CommitLevel::Durable)]
@@ -103,13 +109,13 @@ impl Source {
 }
 
 /// The import of one chain.
-enum Import<'s> {
-    Bitcoin(BitcoinImport<'s, AnyStore>),
-    Files(FileImport<'s, AnyStore>),
+enum Import {
+    Bitcoin(BitcoinImport),
+    Files(FileImport),
 }
 
-impl<'s> Import<'s> {
-    fn of(args: &ImportArgs, opened: &'s AnyStore) -> Result<Self> {
+impl Import {
+    fn of(args: &ImportArgs, opened: &Arc<AnyStore>) -> Result<Self> {
         let durability = args.durability.into();
         if args.from != Source::Bitcoin {
             return Ok(Self::Files(
@@ -142,6 +148,13 @@ impl<'s> Import<'s> {
         }
     }
 
+    const fn blocks(&self) -> &Blocks {
+        match self {
+            Self::Bitcoin(import) => import.blocks(),
+            Self::Files(import) => import.blocks(),
+        }
+    }
+
     fn report(&self) -> &ImportReport {
         match self {
             Self::Bitcoin(import) => import.report(),
@@ -151,10 +164,28 @@ impl<'s> Import<'s> {
 }
 
 /// The tables that the import needs.
-fn schema(from: Source, checksum: ChecksumSetting) -> storage_api::Result<Schema> {
+fn schema(from: Source, bodies: Bodies, checksum: ChecksumSetting) -> storage_api::Result<Schema> {
     match from {
-        Source::Bitcoin => BitcoinImport::<AnyStore>::schema(checksum),
-        _ => FileImport::<AnyStore>::schema(checksum),
+        Source::Bitcoin => BitcoinImport::schema(bodies, checksum),
+        _ => FileImport::schema(bodies, checksum),
+    }
+}
+
+/// Where bodies go: as the store has it, else as asked for, else into the store.
+fn bodies(args: &ImportArgs, url: &StoreUrl) -> Result<Bodies> {
+    let asked = args.bodies.map(Bodies::from);
+    match (store::bodies(url)?, asked) {
+        (Some(known), Some(asked)) if known != asked => {
+            let what = format!(
+                "the store keeps bodies in {known} since it was made; --bodies {asked} needs a new store"
+            );
+            Err(Stop::Usage(what).into())
+        }
+        (None, Some(Bodies::Segments)) if *url == StoreUrl::Memory => {
+            let what = "a store in memory has no directory for segment files: leave --bodies out";
+            Err(Stop::Unsupported(what.to_owned()).into())
+        }
+        (known, asked) => Ok(known.or(asked).unwrap_or_default()),
     }
 }
 
@@ -164,6 +195,23 @@ enum Checksum {
     None,
     /// Four bytes a value, checked on every read.
     Envelope,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BodiesWord {
+    /// Files of one append-only log: the price of a bare file, checked at every read.
+    Segments,
+    /// Rows of the engine.
+    Store,
+}
+
+impl From<BodiesWord> for Bodies {
+    fn from(word: BodiesWord) -> Self {
+        match word {
+            BodiesWord::Segments => Self::Segments,
+            BodiesWord::Store => Self::Store,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -205,8 +253,9 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
     let url = &args.store.store;
     let total = length_of(&args.files)?;
     store::check_marked(url)?;
+    let bodies = bodies(args, url)?;
     let opener = Opener {
-        schema: schema(args.from, checksum(args, url)?)?,
+        schema: schema(args.from, bodies, checksum(args, url, bodies)?)?,
         options: store::with_budget(OpenOptions::new()),
         ..Opener::default()
     };
@@ -218,7 +267,8 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
         say("chainstore: note: a store in memory is gone when this command ends");
     }
     let begun = Instant::now();
-    let (report, outcome) = import_files(args, &opened, total)?;
+    let mut import = Import::of(args, &opened)?;
+    let (report, outcome) = import_files(args, &mut import, total)?;
     if let Err(error) = outcome {
         let stored = report.blocks + report.known_blocks;
         let tip = report
@@ -232,6 +282,11 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
     }
     opened.sync()?;
     drop(writing);
+    let digests = if args.digest && !report.stopped {
+        Some(Digests::of(&opened, Some(import.blocks()))?)
+    } else {
+        None
+    };
     let imported = Imported {
         import: Summary {
             files: args.files.len(),
@@ -242,7 +297,7 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
             seconds: begun.elapsed().as_secs_f64(),
             interrupted: report.stopped,
         },
-        stat: Stat::gather(url, &opened, (args.digest && !report.stopped).into())?,
+        stat: Stat::gather(url, &opened, digests)?,
     };
     out.document(&imported, to_table)?;
     if report.stopped {
@@ -270,10 +325,9 @@ fn in_words(error: ImportError) -> Error {
 /// Imports all files; what was done so far comes back beside an error.
 fn import_files(
     args: &ImportArgs,
-    opened: &AnyStore,
+    import: &mut Import,
     total: Option<u64>,
 ) -> Result<(ImportReport, Result<(), ImportError>)> {
-    let mut import = Import::of(args, opened)?;
     let mut progress = Progress::begin("import", Unit::Bytes, total);
     let mut before = 0;
     let mut outcome = Ok(());
@@ -302,7 +356,7 @@ fn import_files(
 }
 
 /// The setting asked for, else the one that the store has, else none.
-fn checksum(args: &ImportArgs, url: &StoreUrl) -> Result<ChecksumSetting> {
+fn checksum(args: &ImportArgs, url: &StoreUrl, bodies: Bodies) -> Result<ChecksumSetting> {
     if let Some(asked) = args.checksum {
         return Ok(match asked {
             Checksum::None => ChecksumSetting::None,
@@ -311,7 +365,7 @@ fn checksum(args: &ImportArgs, url: &StoreUrl) -> Result<ChecksumSetting> {
     }
     // A directory that is none of ours is refused when it is opened, with a better error.
     let marker = store::path(url).and_then(|path| read_marker(path).ok().flatten());
-    let names: Vec<_> = schema(args.from, ChecksumSetting::None)?
+    let names: Vec<_> = schema(args.from, bodies, ChecksumSetting::None)?
         .tables()
         .iter()
         .map(|table| table.name().to_owned())

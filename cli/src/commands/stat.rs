@@ -1,13 +1,13 @@
 //! `chainstore stat`: what a store holds.
 //!
 //! Invariant: without `--digest` no table is scanned. The JSON's fields are promised: `engine`,
-//! `format`, `blocks`, `tables`, `bitcoin` after a Bitcoin import, `content_digest` with
-//! `--digest`. With `--metrics` standard output is Prometheus text and nothing else.
+//! `format`, `blocks`, `tables`, `bitcoin` after a Bitcoin import, `content_digest` and
+//! `blocks_digest` with `--digest`. With `--metrics` standard output is Prometheus text and nothing else.
 
 use std::sync::Arc;
 
 use anyhow::Result;
-use chain_store::{AnyStore, ContentDigest, StoreStat, StoreUrl};
+use chain_store::{AnyStore, Blocks, BlocksDigest, Bodies, ContentDigest, StoreStat, StoreUrl};
 use clap::Args;
 use serde::Serialize;
 use storage_api::KvStore;
@@ -47,21 +47,8 @@ pub(crate) struct Stat {
     format: u32,
     #[serde(flatten)]
     stat: StoreStat,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_digest: Option<String>,
-}
-
-/// Whether the digest is wanted, which costs a scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WithDigest {
-    No,
-    Yes,
-}
-
-impl From<bool> for WithDigest {
-    fn from(asked: bool) -> Self {
-        if asked { Self::Yes } else { Self::No }
-    }
+    #[serde(flatten)]
+    digests: Option<Digests>,
 }
 
 /// The digest of everything stored. Cost: one scan.
@@ -74,22 +61,63 @@ pub(crate) fn digest(opened: &AnyStore) -> Result<String> {
     Ok(digest.to_string())
 }
 
+/// What everything that is stored comes to.
+#[derive(Serialize)]
+pub(crate) struct Digests {
+    content_digest: String,
+    /// Of all blocks, bodies included, wherever they are; absent without a table of bodies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks_digest: Option<String>,
+}
+
+impl Digests {
+    /// Computes both. Cost: one scan, and a read of every block.
+    pub(crate) fn of(opened: &AnyStore, blocks: Option<&Blocks>) -> Result<Self> {
+        Ok(Self {
+            content_digest: digest(opened)?,
+            blocks_digest: blocks
+                .map(|blocks| blocks_digest(opened, blocks))
+                .transpose()?,
+        })
+    }
+
+    /// As rows of facts.
+    pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
+        let mut rows = vec![("content digest", self.content_digest.clone())];
+        rows.extend(self.blocks_digest.clone().map(|it| ("blocks digest", it)));
+        rows
+    }
+}
+
+fn blocks_digest(opened: &AnyStore, blocks: &Blocks) -> Result<String> {
+    let mut progress = Progress::begin("blocks", Unit::Things("blocks"), None);
+    let view = opened.begin_read()?;
+    let digest = BlocksDigest::compute(blocks, &view, &mut |count| {
+        progress.set(count, String::new);
+    })?;
+    Ok(digest.to_string())
+}
+
+/// The blocks of a store, if it has a table of bodies.
+pub(crate) fn blocks_of(opened: &Arc<AnyStore>) -> Result<Option<Blocks>> {
+    Ok(match Bodies::of(opened.catalogue())? {
+        Some(_) => Some(Blocks::open(opened)?),
+        None => None,
+    })
+}
+
 impl Stat {
-    /// Gathers the numbers of an open store.
+    /// Gathers the numbers of an open store beside its digests.
     pub(crate) fn gather(
         url: &StoreUrl,
         opened: &AnyStore,
-        with_digest: WithDigest,
+        digests: Option<Digests>,
     ) -> Result<Self> {
-        let content_digest = match with_digest {
-            WithDigest::No => None,
-            WithDigest::Yes => Some(digest(opened)?),
-        };
         Ok(Self {
             store: url.to_string(),
             format: store::format(url, opened)?,
             stat: StoreStat::gather(opened)?,
-            content_digest,
+            digests,
         })
     }
 
@@ -115,7 +143,14 @@ impl Stat {
             ));
             rows.push(("tip", hash.clone()));
             rows.push(("transactions", grouped(blocks.transactions)));
-            rows.push(("bodies", format!("{} bytes", grouped(blocks.body_bytes))));
+            let place = match blocks.bodies {
+                Some("segments") => " in segments",
+                _ => "",
+            };
+            rows.push((
+                "bodies",
+                format!("{} bytes{place}", grouped(blocks.body_bytes)),
+            ));
         }
         if let Some(bitcoin) = &stat.bitcoin {
             let network = bitcoin.network.as_deref().unwrap_or("unknown");
@@ -129,9 +164,7 @@ impl Stat {
             rows.push(("unspent satoshi", grouped(bitcoin.unspent_satoshi)));
             rows.push(("unknown spends", grouped(bitcoin.unknown_spends)));
         }
-        if let Some(digest) = &self.content_digest {
-            rows.push(("content digest", digest.clone()));
-        }
+        rows.extend(self.digests.iter().flat_map(Digests::rows));
         format!("{}\n\n{}", facts(rows), tables(stat))
     }
 }
@@ -160,7 +193,12 @@ pub(crate) fn run(args: &StatArgs, out: &mut Output) -> Result<Exit> {
     let recorder = args.metrics.then(metrics::recorder).transpose()?;
     let opened = Arc::new(store::open_to_read(url)?);
     let _watching = metrics::watch(&url.to_string(), &opened);
-    let stat = Stat::gather(url, &opened, args.digest.into())?;
+    let digests = if args.digest {
+        Some(Digests::of(&opened, blocks_of(&opened)?.as_ref())?)
+    } else {
+        None
+    };
+    let stat = Stat::gather(url, &opened, digests)?;
     if let Some(recorder) = recorder {
         out.raw(metrics::text(recorder).as_bytes())?;
         return Ok(Exit::Done);

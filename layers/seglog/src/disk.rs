@@ -111,7 +111,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder at this path, which exists.
+    /// The folder at this path, which exists, or is only read and then is empty.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self {
@@ -123,7 +123,12 @@ impl Folder {
 impl Disk for Folder {
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
+        let entries = match fs::read_dir(&self.path) {
+            // A folder that nobody has made yet has no files.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries?,
+        };
+        for entry in entries {
             // Names that are no text are not ours.
             names.extend(entry?.file_name().into_string());
         }

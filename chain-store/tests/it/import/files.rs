@@ -4,9 +4,12 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use chain_store::chain_files::{FileFormat, FileWriter};
-use chain_store::{AnyStore, ContentDigest, EngineName, FileImport, ImportError};
+use chain_store::{
+    AnyStore, Blocks, BlocksDigest, Bodies, ContentDigest, EngineName, FileImport, ImportError,
+};
 use storage_api::blocks::{BlockQuery, BlockStore, Height, KvBlocks};
 use storage_api::{ChecksumSetting, Durability, KvStore};
 
@@ -18,9 +21,13 @@ const FILES: [(&str, FileFormat, u64, u64); 3] = [
     ("antelope-blocks.log", FileFormat::AntelopeLog, 5, 1),
 ];
 
-fn store(engine: EngineName, dir: &Path) -> AnyStore {
-    let schema = FileImport::<AnyStore>::schema(ChecksumSetting::None).unwrap();
-    AnyStore::open(&crate::url::of(engine, dir), &schema).unwrap()
+fn store(engine: EngineName, dir: &Path) -> Arc<AnyStore> {
+    store_with(engine, dir, Bodies::Store)
+}
+
+fn store_with(engine: EngineName, dir: &Path, bodies: Bodies) -> Arc<AnyStore> {
+    let schema = FileImport::schema(bodies, ChecksumSetting::None).unwrap();
+    Arc::new(AnyStore::open(&crate::url::of(engine, dir), &schema).unwrap())
 }
 
 fn digest(store: &AnyStore) -> ContentDigest {
@@ -28,7 +35,7 @@ fn digest(store: &AnyStore) -> ContentDigest {
     ContentDigest::compute(&view, store.catalogue(), &mut |_| {}).unwrap()
 }
 
-fn import(store: &AnyStore, path: &Path) -> Result<(u64, u64), ImportError> {
+fn import(store: &Arc<AnyStore>, path: &Path) -> Result<(u64, u64), ImportError> {
     let import = FileImport::into(store).unwrap();
     let mut import = import.with_durability(Durability::Buffered);
     import.file(path, &mut |_| ControlFlow::Continue(()))?;
@@ -169,4 +176,44 @@ fn files_of_other_chains_and_formats_are_refused() {
     let error = super::files::import(&store, &nothing).unwrap_err();
     assert!(matches!(error, ImportError::Format { .. }), "{error}");
     assert_eq!(digest(&store), before);
+}
+
+fn blocks_digest(store: &Arc<AnyStore>) -> BlocksDigest {
+    let blocks = Blocks::open(store).unwrap();
+    let view = store.begin_read().unwrap();
+    BlocksDigest::compute(&blocks, &view, &mut |_| {}).unwrap()
+}
+
+#[test]
+fn bodies_in_segments_are_the_same_blocks_on_every_engine() {
+    for (name, _, count, _) in &FILES[1..] {
+        let Some(path) = real_file(name) else { return };
+        let mut digests = Vec::new();
+        let mut contents = Vec::new();
+        for engine in EngineName::compiled() {
+            let dir = tempfile::tempdir().unwrap();
+            let rows = store(engine, dir.path());
+            import(&rows, &path).unwrap();
+            digests.push(blocks_digest(&rows));
+            drop(rows);
+            let dir = tempfile::tempdir().unwrap();
+            let store = store_with(engine, dir.path(), Bodies::Segments);
+            if engine == EngineName::Mem {
+                let refused = FileImport::into(&store).unwrap_err().to_string();
+                assert!(refused.contains("a store in a directory"), "{refused}");
+                continue;
+            }
+            assert_eq!(import(&store, &path).unwrap(), (*count, 0), "{engine}");
+            assert_eq!(import(&store, &path).unwrap(), (0, *count), "{engine}");
+            digests.push(blocks_digest(&store));
+            contents.push(digest(&store));
+            let held = Blocks::open(&store).unwrap();
+            let second = Blocks::open(&store).unwrap_err().to_string();
+            assert!(second.contains("open"), "{engine}: {second}");
+            assert_eq!(held.bodies(), Bodies::Segments);
+        }
+        assert_eq!(digests[0].blocks(), *count);
+        assert!(digests.windows(2).all(|two| two[0] == two[1]), "{name}");
+        assert!(contents.windows(2).all(|two| two[0] == two[1]), "{name}");
+    }
 }

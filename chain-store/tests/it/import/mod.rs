@@ -5,9 +5,10 @@ mod files;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chain_store::bitcoin::{OutPoint, UnspentOutput};
-use chain_store::{AnyStore, BitcoinImport, ContentDigest, EngineName, StoreStat};
+use chain_store::{AnyStore, BitcoinImport, Bodies, ContentDigest, EngineName, StoreStat};
 use storage_api::{ChecksumSetting, Durability, KvStore};
 
 const FIRST_BLOCKS: &str = "btc-blocks1-256.bz2";
@@ -74,7 +75,7 @@ fn golden_and_corrupt_rows_are_as_documented() {
         .map(|bytes| (bytes, true))
         .chain(lines(corrupt, "summary").map(|bytes| (bytes, false)))
     {
-        let schema = BitcoinImport::<AnyStore>::schema(ChecksumSetting::None).unwrap();
+        let schema = BitcoinImport::schema(Bodies::Store, ChecksumSetting::None).unwrap();
         let store = AnyStore::open("mem:", &schema).unwrap();
         let table = store.catalogue().id("bitcoin.state").unwrap();
         let mut batch = storage_api::WriteBatch::new();
@@ -100,8 +101,9 @@ fn the_first_blocks_of_bitcoin_are_the_same_on_every_engine() {
     for engine in EngineName::compiled() {
         for checksum in [ChecksumSetting::None, ChecksumSetting::Envelope] {
             let place = tempfile::tempdir().unwrap();
-            let schema = BitcoinImport::<AnyStore>::schema(checksum).unwrap();
+            let schema = BitcoinImport::schema(Bodies::Store, checksum).unwrap();
             let store = AnyStore::open(&crate::url::of(engine, place.path()), &schema).unwrap();
+            let store = Arc::new(store);
             let mut import = BitcoinImport::into(&store)
                 .unwrap()
                 .with_durability(Durability::Buffered);
@@ -127,7 +129,7 @@ fn the_first_blocks_of_bitcoin_are_the_same_on_every_engine() {
                 (255, 100)
             );
 
-            let stat = StoreStat::gather(&store).unwrap();
+            let stat = StoreStat::gather(&*store).unwrap();
             let tip = "00000000d0a75c861fabf9ff7b92022f60e4afeed9331fe5aa073d8e4706fe3c";
             assert_eq!(stat.blocks.tip_hash.as_deref(), Some(tip));
             assert_eq!((stat.blocks.count, stat.blocks.transactions), (255, 262));

@@ -1,9 +1,11 @@
 //! `chainstore checksum`: the digest of a store, of its tables, of a range, or of the parts of a
 //! range, the same on every engine for the same rows.
 //!
-//! Invariants: without `--table` the last line is what `stat --digest` prints; two stores with
+//! Invariants: without `--table` the last lines are what `stat --digest` prints; two stores with
 //! different digests are bisected with `--split`, whose parts do not depend on the rows. Format:
 //! `docs/format/content-digest.md`. Cost: one scan of what is asked for, two without `--table`.
+
+use std::sync::Arc;
 
 use anyhow::Result;
 use chain_store::{AnyStore, RangeDigest};
@@ -13,10 +15,10 @@ use storage_api::{KeyRange, KvStore};
 
 use super::RangeArgs;
 use crate::args::StoreArg;
-use crate::commands::stat;
+use crate::commands::stat::{self, Digests};
 use crate::exit::{Exit, Stop};
 use crate::hex;
-use crate::output::{Column, Output, grouped, table};
+use crate::output::{Column, Output, facts, grouped, table};
 use crate::progress::{Progress, Unit};
 use crate::store;
 
@@ -50,8 +52,8 @@ pub(crate) struct ChecksumArgs {
 
 #[derive(Serialize)]
 struct Checksum {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_digest: Option<String>,
+    #[serde(flatten)]
+    digests: Digests,
     tables: Vec<Part>,
 }
 
@@ -66,7 +68,7 @@ struct Part {
 
 /// Runs the command.
 pub(crate) fn run(args: &ChecksumArgs, out: &mut Output) -> Result<Exit> {
-    let opened = store::open_to_read(&args.store.store)?;
+    let opened = Arc::new(store::open_to_read(&args.store.store)?);
     match &args.table {
         None => whole(&opened, out)?,
         Some(name) if args.split => parts(args, &opened, name, out)?,
@@ -95,7 +97,7 @@ fn digest(opened: &AnyStore, name: &str, range: KeyRange) -> Result<Part> {
     })
 }
 
-fn whole(opened: &AnyStore, out: &mut Output) -> Result<()> {
+fn whole(opened: &Arc<AnyStore>, out: &mut Output) -> Result<()> {
     let mut names: Vec<String> = opened
         .catalogue()
         .iter()
@@ -107,7 +109,7 @@ fn whole(opened: &AnyStore, out: &mut Output) -> Result<()> {
         .map(|name| digest(opened, name, KeyRange::all()))
         .collect::<Result<Vec<_>>>()?;
     let checksum = Checksum {
-        content_digest: Some(stat::digest(opened)?),
+        digests: Digests::of(opened, stat::blocks_of(opened)?.as_ref())?,
         tables,
     };
     out.document(&checksum, |checksum| {
@@ -120,8 +122,8 @@ fn whole(opened: &AnyStore, out: &mut Output) -> Result<()> {
             Column::Right("rows"),
             Column::Left("digest"),
         ];
-        let whole = checksum.content_digest.as_deref().unwrap_or_default();
-        format!("{}\n\ncontent digest  {whole}", table(&head, rows))
+        let whole = facts(checksum.digests.rows());
+        format!("{}\n\n{whole}", table(&head, rows))
     })
 }
 

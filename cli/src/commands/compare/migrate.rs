@@ -122,6 +122,8 @@ impl Shown {
             Step::Copy(_) => "migrate",
             Step::DigestSource => "check the source",
             Step::DigestTarget => "check the target",
+            Step::CopySegments => "copy segments",
+            _ => "check segments",
         };
         if self
             .under_way

@@ -1,0 +1,310 @@
+//! [`Blocks`]: one block store for whatever a store keeps its bodies in, rows or segment files.
+//!
+//! Invariants: a store says by its tables where bodies are, and is never both; the index is the same
+//! either way and in the caller's transaction; segments lie in the store's directory, under its
+//! lock, and belong to one [`Blocks`] that writes at a time.
+
+mod digest;
+mod open;
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ::blocks::{SegmentBlocks, SegmentOptions};
+use storage_api::blocks::{
+    BlockHash, BlockInfo, BlockQuery, BlockRef, BlockResult, BlockStore, BlockTotals, Height,
+    KvBlocks, NewBlock, TxId, TxPlace,
+};
+use storage_api::{
+    Catalogue, ChecksumSetting, Error, KvStore, Reader, Result, Schema, TableDef, WriteTxn,
+};
+
+use crate::any::AnyStore;
+
+pub use digest::BlocksDigest;
+use open::Held;
+pub(crate) use open::{chain_tag, segments_of};
+
+/// Where a store keeps the bodies of its blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bodies {
+    /// In the store, as rows.
+    #[default]
+    Store,
+    /// In segment files beside the engine's, in `STORE/segments/`.
+    Segments,
+}
+
+/// The table that only stores with bodies as rows have.
+const ROWS: &str = "blocks.bodies";
+/// The table that only stores with bodies in segments have.
+const PLACES: &str = "blocks.places";
+
+impl Bodies {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Store, Self::Segments];
+
+    /// Its word on the command line and in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Segments => "segments",
+        }
+    }
+
+    /// What these tables say, by name; `None` without a table of bodies.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a store with both tables, which nothing here makes.
+    pub fn of_tables<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Option<Self>> {
+        let (mut rows, mut places) = (false, false);
+        for name in names {
+            rows |= name == ROWS;
+            places |= name == PLACES;
+        }
+        match (rows, places) {
+            (true, true) => Err(Error::invalid(format!(
+                "the store has table {ROWS} and table {PLACES}, so nothing says where its bodies are"
+            ))),
+            (true, false) => Ok(Some(Self::Store)),
+            (false, true) => Ok(Some(Self::Segments)),
+            (false, false) => Ok(None),
+        }
+    }
+
+    /// What a store's tables say.
+    ///
+    /// # Errors
+    /// As [`Bodies::of_tables`].
+    pub fn of(catalogue: &Catalogue) -> Result<Option<Self>> {
+        Self::of_tables(catalogue.iter().map(|table| table.def.name()))
+    }
+
+    /// The tables of blocks whose bodies are there, without checksum envelope.
+    #[must_use]
+    pub fn tables(self) -> Vec<TableDef> {
+        match self {
+            Self::Store => KvBlocks::TABLES.to_vec(),
+            Self::Segments => SegmentBlocks::<AnyStore>::tables(),
+        }
+    }
+
+    /// The same tables as a schema, with or without checksum envelope.
+    ///
+    /// # Errors
+    /// None in practice: the tables are constants.
+    pub fn schema(self, checksum: ChecksumSetting) -> Result<Schema> {
+        match self {
+            Self::Store => KvBlocks::schema(checksum),
+            Self::Segments => SegmentBlocks::<AnyStore>::schema(checksum),
+        }
+    }
+}
+
+impl fmt::Display for Bodies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Bodies {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|it| it.as_str() == word);
+        found.ok_or_else(|| Error::invalid(format!("{word:?} is neither store nor segments")))
+    }
+}
+
+/// The blocks of a store, wherever their bodies are.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Blocks {
+    /// Bodies as rows.
+    Store(KvBlocks),
+    /// Bodies in segment files.
+    Segments(Segments),
+}
+
+/// Blocks with bodies in segment files, and the right to write to these.
+#[derive(Debug)]
+pub struct Segments {
+    blocks: SegmentBlocks<AnyStore>,
+    /// Keeps a second log out; `None` when opened to be read.
+    _held: Option<Held>,
+}
+
+/// A block whose file work is done.
+#[derive(Debug)]
+pub enum Staged<'b> {
+    /// For rows.
+    Store(NewBlock<'b>),
+    /// In a segment.
+    Segments(::blocks::Staged<'b>),
+}
+
+/// File work that remains after a commit.
+#[derive(Debug)]
+#[must_use = "it is handed to `finish` after the commit"]
+pub enum Cleanup {
+    /// None.
+    Store,
+    /// In segments.
+    Segments(::blocks::Cleanup),
+}
+
+impl Blocks {
+    /// The blocks of a store, which was opened with [`Bodies::schema`] or as it is. A store that
+    /// was opened to be read has its segments opened to be read: nothing is written.
+    ///
+    /// # Errors
+    /// `Store` with `UnknownTable` for a store without blocks, `Unsupported` for segments without a
+    /// directory (a store in memory, an engine from outside), `AlreadyOpen` when something else in
+    /// this process writes to the segments, and as `SegmentBlocks::open`.
+    pub fn open(store: &Arc<AnyStore>) -> BlockResult<Self> {
+        Self::open_with(store, &SegmentOptions::default())
+    }
+
+    /// As [`Blocks::open`], with segments of another size. The chain in the options is not used:
+    /// the store's own stands in each segment.
+    ///
+    /// # Errors
+    /// As [`Blocks::open`].
+    pub fn open_with(store: &Arc<AnyStore>, options: &SegmentOptions) -> BlockResult<Self> {
+        match Bodies::of(store.catalogue())? {
+            None | Some(Bodies::Store) => Ok(Self::Store(KvBlocks::resolve(store.catalogue())?)),
+            Some(Bodies::Segments) => open::open(store, options).map(Self::Segments),
+        }
+    }
+
+    /// Where the bodies are.
+    #[must_use]
+    pub const fn bodies(&self) -> Bodies {
+        match self {
+            Self::Store(_) => Bodies::Store,
+            Self::Segments(_) => Bodies::Segments,
+        }
+    }
+
+    /// The block store over segments, if bodies are there.
+    #[must_use]
+    pub const fn segments(&self) -> Option<&SegmentBlocks<AnyStore>> {
+        match self {
+            Self::Store(_) => None,
+            Self::Segments(segments) => Some(&segments.blocks),
+        }
+    }
+}
+
+/// Runs an expression for whichever block store it is.
+macro_rules! either {
+    ($blocks:expr, $it:ident => $body:expr) => {
+        match $blocks {
+            Blocks::Store($it) => $body,
+            Blocks::Segments(Segments { blocks: $it, .. }) => $body,
+        }
+    };
+}
+
+fn other_kind() -> Error {
+    Error::invalid("what was staged or cut in one block store was given to another")
+}
+
+impl BlockStore for Blocks {
+    type Staged<'b> = Staged<'b>;
+    type Cleanup = Cleanup;
+
+    fn stage<'b>(&self, block: NewBlock<'b>) -> BlockResult<Staged<'b>> {
+        match self {
+            Self::Store(rows) => rows.stage(block).map(Staged::Store),
+            Self::Segments(own) => own.blocks.stage(block).map(Staged::Segments),
+        }
+    }
+
+    fn append<W: WriteTxn>(&self, txn: &mut W, staged: Staged<'_>) -> BlockResult<BlockRef> {
+        match (self, staged) {
+            (Self::Store(rows), Staged::Store(block)) => rows.append(txn, block),
+            (Self::Segments(own), Staged::Segments(staged)) => own.blocks.append(txn, staged),
+            _ => Err(other_kind().into()),
+        }
+    }
+
+    fn tip<R: Reader>(&self, reader: &R) -> BlockResult<Option<BlockRef>> {
+        either!(self, it => it.tip(reader))
+    }
+
+    fn tail<R: Reader>(&self, reader: &R) -> BlockResult<Option<BlockRef>> {
+        either!(self, it => it.tail(reader))
+    }
+
+    fn totals<R: Reader>(&self, reader: &R) -> BlockResult<BlockTotals> {
+        either!(self, it => it.totals(reader))
+    }
+
+    fn info<R: Reader>(&self, reader: &R, height: Height) -> BlockResult<Option<BlockInfo>> {
+        either!(self, it => it.info(reader, height))
+    }
+
+    fn height_of<R: Reader>(&self, reader: &R, hash: &BlockHash) -> BlockResult<Option<Height>> {
+        either!(self, it => it.height_of(reader, hash))
+    }
+
+    fn tx_ids<R: Reader>(&self, reader: &R, height: Height) -> BlockResult<Vec<TxId>> {
+        either!(self, it => it.tx_ids(reader, height))
+    }
+
+    fn tx_places<R: Reader>(&self, reader: &R, tx_id: &TxId) -> BlockResult<Vec<TxPlace>> {
+        either!(self, it => it.tx_places(reader, tx_id))
+    }
+
+    fn tx_place<R: Reader>(&self, reader: &R, tx_id: &TxId) -> BlockResult<Option<TxPlace>> {
+        either!(self, it => it.tx_place(reader, tx_id))
+    }
+
+    fn with_body<R: Reader>(
+        &self,
+        reader: &R,
+        height: Height,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> BlockResult<bool> {
+        either!(self, it => it.with_body(reader, height, sink))
+    }
+
+    fn body<R: Reader>(&self, reader: &R, height: Height) -> BlockResult<Option<Vec<u8>>> {
+        either!(self, it => it.body(reader, height))
+    }
+
+    fn range<R: Reader>(
+        &self,
+        reader: &R,
+        query: BlockQuery,
+        visit: &mut dyn FnMut(&BlockInfo, &[u8]) -> ControlFlow<()>,
+    ) -> BlockResult<Option<Height>> {
+        either!(self, it => it.range(reader, query, visit))
+    }
+
+    fn truncate<W: WriteTxn>(&self, txn: &mut W, tip: Option<Height>) -> BlockResult<Cleanup> {
+        match self {
+            Self::Store(rows) => rows.truncate(txn, tip).map(|()| Cleanup::Store),
+            Self::Segments(own) => own.blocks.truncate(txn, tip).map(Cleanup::Segments),
+        }
+    }
+
+    fn prune<W: WriteTxn>(&self, txn: &mut W, tail: Height) -> BlockResult<Cleanup> {
+        match self {
+            Self::Store(rows) => rows.prune(txn, tail).map(|()| Cleanup::Store),
+            Self::Segments(own) => own.blocks.prune(txn, tail).map(Cleanup::Segments),
+        }
+    }
+
+    fn finish(&self, cleanup: Cleanup) -> BlockResult<()> {
+        match (self, cleanup) {
+            (Self::Store(_), Cleanup::Store) => Ok(()),
+            (Self::Segments(own), Cleanup::Segments(cleanup)) => own.blocks.finish(cleanup),
+            _ => Err(other_kind().into()),
+        }
+    }
+}
