@@ -92,7 +92,7 @@ impl<S: KvStore> Blocks<S> {
         disk: Arc<dyn Disk>,
         options: &Options,
     ) -> Result<(Self, Opened), Error> {
-        Self::open_with(Codec2018, store, disk, options)
+        Self::open_with(Codec2018::default(), store, disk, options)
     }
 }
 

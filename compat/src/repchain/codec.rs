@@ -30,6 +30,14 @@ pub enum CodecError {
     /// They are not laid out as one.
     #[error("the bytes are not those of a block")]
     Malformed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There are more of them than the codec takes.
+    #[error("a block of {bytes} bytes, at most {max} are taken")]
+    TooLong {
+        /// How many there are.
+        bytes: usize,
+        /// How many are taken.
+        max: u32,
+    },
     /// The previous hash is longer than a hash can be.
     #[error("a previous hash of {bytes} bytes, at most {HASH_BYTES_MAX} are possible")]
     PreviousHash {
@@ -54,7 +62,7 @@ pub trait BlockCodec: Send + Sync + 'static {
     /// The block of these bytes. Cost: proportional to the bytes.
     ///
     /// # Errors
-    /// `Malformed`.
+    /// `Malformed`, `TooLong`.
     fn decode(&self, bytes: &[u8]) -> Result<Self::Block, CodecError>;
 
     /// The bytes of a block.
@@ -73,8 +81,23 @@ pub trait BlockCodec: Send + Sync + 'static {
 /// A block's hash is the SHA-256 of all its bytes, `nonHashData` and endorsements included, in
 /// lower-case hex digits: 64 bytes of ASCII. This text, and not the 32 bytes, is what the next
 /// block has in its `previousBlockHash`, what is looked up, and what is Base64-encoded.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Codec2018;
+///
+/// Memory of a decoded block is proportional to its bytes, some 400 times at most, for a hostile
+/// one of nothing but empty transactions: whoever takes blocks from strangers bounds their length.
+#[derive(Clone, Copy, Debug)]
+pub struct Codec2018 {
+    /// Longer blocks are refused before they are decoded.
+    pub block_bytes_max: u32,
+}
+
+impl Default for Codec2018 {
+    /// Blocks of any length.
+    fn default() -> Self {
+        Self {
+            block_bytes_max: u32::MAX,
+        }
+    }
+}
 
 /// The hash of a block of 2018: 64 lower-case hex digits.
 fn hash_of(bytes: &[u8]) -> Result<BlockHash, CodecError> {
@@ -93,7 +116,14 @@ impl BlockCodec for Codec2018 {
     type Block = Block;
 
     fn decode(&self, bytes: &[u8]) -> Result<Block, CodecError> {
-        Block::decode(bytes).map_err(|error| CodecError::Malformed(error.into()))
+        let max = self.block_bytes_max;
+        if u32::try_from(bytes.len()).is_ok_and(|bytes| bytes <= max) {
+            return Block::decode(bytes).map_err(|error| CodecError::Malformed(error.into()));
+        }
+        Err(CodecError::TooLong {
+            bytes: bytes.len(),
+            max,
+        })
     }
 
     fn encode(&self, block: &Block) -> Vec<u8> {

@@ -3,8 +3,7 @@
 //! Invariants: what is encoded has fields in the order of their numbers and leaves out what has its
 //! default, so a block has one encoding, which is what its hash is over; unknown fields are passed
 //! over and not kept. Decoding takes any bytes and ends with a message or an error: lengths are
-//! compared with what is there before memory is given, and nesting is bounded. Memory of a decoded
-//! block: at most some 100 times its bytes, for a hostile one of nothing but empty parts.
+//! compared with what is there before memory is given, and nesting is bounded.
 
 /// A moment: `google.protobuf.Timestamp`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
