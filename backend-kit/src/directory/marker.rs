@@ -177,7 +177,13 @@ impl Marker {
         let mut lines = Lines {
             lines: body.lines().skip(1),
         };
-        lines.marker().map_err(corrupt)
+        let marker = lines.marker().map_err(corrupt)?;
+        // There is one text for each marker, so whatever differs from it is damage.
+        if marker.to_text() == text {
+            Ok(marker)
+        } else {
+            Err(corrupt("not written as a marker is".to_owned()))
+        }
     }
 }
 

@@ -258,7 +258,8 @@ impl Log {
     /// [`Log::sync`]. Cost: one write; at the beginning of a segment some more, and three syncs.
     ///
     /// # Errors
-    /// `Gap`, `TooLarge`, `Full` (nothing was added), `Poisoned`, `Io` (which poisons).
+    /// `Gap`, `OutOfRange` at 2^64 - 1, `TooLarge`, `Full` (nothing was added), `Poisoned`, `Io`
+    /// (which poisons).
     pub fn append(&mut self, height: Height, payload: &[u8]) -> LogResult<Place> {
         self.append_parts(height, (payload, &[]))
     }
@@ -277,6 +278,15 @@ impl Log {
             return Err(LogError::Gap {
                 expected: self.next,
                 found: height,
+            });
+        }
+        if height.get() == u64::MAX {
+            // None could follow it, so opening would not take it either.
+            let (first, next) = (self.first(), self.next);
+            return Err(LogError::OutOfRange {
+                asked: height,
+                first,
+                next,
             });
         }
         let bytes = payload.len() as u64 + trailer.len() as u64;

@@ -19,12 +19,15 @@ use crate::segment::SegmentNumber;
 use crate::walk::{Behind, Link, NOTHING, Segment, Step, Walk};
 use crate::{ChainTag, Height, SEGMENT_HEADER_BYTES};
 
+/// Most segments that are listed as absent: a header can say any number.
+const ABSENT_MAX: usize = 10_000;
+
 /// What opening found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Why the last record ends the log, if something lies behind it; it was not synced.
     pub cut: Option<Cut>,
-    /// Segments between others whose files are absent.
+    /// Segments between others whose files are absent; the first 10,000 of them.
     pub absent: Vec<SegmentNumber>,
 }
 
@@ -56,7 +59,7 @@ fn look(shared: &Arc<Shared>, access: Access) -> LogResult<(Option<Segment>, Rec
         let segment = shared.open_segment(number, access)?;
         if let Some(before) = &last {
             let mut absent = before.header.number.next();
-            while absent < number {
+            while absent < number && recovered.absent.len() < ABSENT_MAX {
                 recovered.absent.push(absent);
                 absent = absent.next();
             }

@@ -232,7 +232,8 @@ impl Walk {
                 "the header of a record does not check"
             }));
         };
-        if header.height != self.next {
+        // The last of all numbers is no height: none could follow it.
+        if header.height != self.next || header.height.get() == u64::MAX {
             return Ok(Step::End("a record has another height than follows"));
         }
         if self.link != Link::To(header.link) && self.link != Link::Any {

@@ -381,7 +381,11 @@ impl BlockIndex {
             };
         };
         let mut state = self.stored_state(txn, tip)?;
-        let cut = KeyRange::from_key(&layout::height_key(tip.next()));
+        // The last height has none above it.
+        let above = tip.get().checked_add(1).map(Height::new);
+        let cut = above.map_or_else(KeyRange::empty, |above| {
+            KeyRange::from_key(&layout::height_key(above))
+        });
         if tip < state.tip {
             for height in tip.next().get()..=state.tip.get() {
                 self.forget(txn, Height::new(height), &mut state.totals)?;
