@@ -162,7 +162,9 @@ pub(crate) fn any_file(data: &[u8]) {
     let begin = match format {
         FileFormat::EthereumRlp => 0,
         FileFormat::Era1 => 8,
-        FileFormat::AntelopeLog => reader.preamble().map_or(0, |text| text.bytes().len() as u64),
+        FileFormat::AntelopeLog => reader
+            .preamble()
+            .map_or(0, |text| text.bytes().len() as u64),
     };
     let drained = drain(|| Ok(reader.next_block()?.map(Owned::from)));
     check_order(&drained, begin, data.len() as u64);

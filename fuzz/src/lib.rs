@@ -51,7 +51,7 @@ const fn target(name: &'static str, run: fn(&[u8]), changes: usize, mib: u64) ->
 }
 
 /// Every target, by name.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 25] = [
     target("antelope_block", antelope::block, 20_000, 2),
     target("antelope_index", antelope::index, 10_000, 4),
     target("antelope_log", antelope::log, 5_000, 16),
@@ -68,12 +68,13 @@ pub const TARGETS: [Target; 24] = [
     target("envelope", texts::envelope, 20_000, 1),
     target("era1", ethereum::era1, 3_000, 32),
     target("era1_body", ethereum::era1_body, 20_000, 2),
-    target("ethereum_block", ethereum::block, 20_000, 2),
+    target("ethereum_block", ethereum::block, 8_000, 2),
     target("key_codec", texts::key_codec, 20_000, 1),
     target("kv_rows", rows::kv_rows, 5_000, 8),
     target("marker", texts::marker, 10_000, 2),
     target("rlp", ethereum::rlp, 20_000, 1),
-    target("rlp_chain", ethereum::rlp_chain, 5_000, 16),
+    target("rlp_chain", ethereum::rlp_chain, 1_500, 16),
+    target("seal", texts::seal, 5_000, 1),
     target("seglog_raw", segments::raw, 5_000, 8),
     target("seglog_sealed", segments::sealed, 5_000, 16),
 ];

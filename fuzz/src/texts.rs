@@ -6,6 +6,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use backend_kit::directory::{Directory, Marker, SEAL_FILE};
 use storage_api::codec::{Codec, KeyCodec, Postcard, Tail, value_version};
@@ -22,23 +24,35 @@ fn with_checksum(data: &[u8]) -> Vec<u8> {
     [body, line.as_bytes()].concat()
 }
 
-/// A marker and, from the same bytes, a seal.
+/// A marker: there is one text of each.
 pub(crate) fn marker(data: &[u8]) {
     for bytes in [data.to_vec(), with_checksum(data)] {
         if let Ok(marker) = Marker::parse(&bytes, "marker") {
-            assert!(marker.to_text().as_bytes() == bytes, "two texts of a marker");
+            assert!(
+                marker.to_text().as_bytes() == bytes,
+                "two texts of a marker"
+            );
             // What the marker lists is what a store opens.
             let _ = Catalogue::new(marker.tables);
         }
-        seal(&bytes);
+    }
+}
+
+/// A folder in memory where there is such a thing: nothing here needs to last.
+fn folder() -> std::io::Result<tempfile::TempDir> {
+    let in_memory = Path::new("/dev/shm");
+    if in_memory.is_dir() {
+        tempfile::tempdir_in(in_memory)
+    } else {
+        tempfile::tempdir()
     }
 }
 
 /// A seal, read from a directory: there is one text of each commit.
-fn seal(bytes: &[u8]) {
+pub(crate) fn seal(data: &[u8]) {
     thread_local! {
         static PLACE: (tempfile::TempDir, Directory) = {
-            let folder = must("a folder", tempfile::tempdir());
+            let folder = must("a folder", folder());
             let path = folder.path().join("store");
             let opened = Directory::open(&path, ("mem", 1), &OpenOptions::default());
             (folder, must("a directory", opened).0)
@@ -46,10 +60,12 @@ fn seal(bytes: &[u8]) {
     }
     PLACE.with(|(_, directory)| {
         let path = directory.path().join(SEAL_FILE);
-        must("a file", std::fs::write(&path, bytes));
-        if let Ok(commit) = directory.read_seal() {
-            must("the seal again", directory.write_seal(commit));
-            assert_eq!(must("its text", std::fs::read(&path)), bytes);
+        for bytes in [data.to_vec(), with_checksum(data)] {
+            must("a file", fs::write(&path, &bytes));
+            if let Ok(commit) = directory.read_seal() {
+                must("the seal again", directory.write_seal(commit));
+                assert_eq!(must("its text", fs::read(&path)), bytes);
+            }
         }
     });
 }
@@ -72,7 +88,10 @@ pub(crate) fn envelope(data: &[u8]) {
         Err(error) => assert!(error.is_corruption(), "{error}"),
     }
     envelope::seal(table, key, rest, &mut sealed);
-    assert_eq!(must("a sealed value", envelope::open(table, key, &sealed)), rest);
+    assert_eq!(
+        must("a sealed value", envelope::open(table, key, &sealed)),
+        rest
+    );
 }
 
 /// Keys and values of many types: what decodes encodes to the same bytes.
@@ -102,7 +121,10 @@ fn key<T: KeyCodec>(data: &[u8]) {
 fn value<T: serde::Serialize + serde::de::DeserializeOwned>(data: &[u8]) {
     if let Ok(value) = Postcard::<T, 1>::decode(data) {
         let mut again = Vec::new();
-        must("a decoded value", Postcard::<T, 1>::encode(&value, &mut again));
+        must(
+            "a decoded value",
+            Postcard::<T, 1>::encode(&value, &mut again),
+        );
         assert_eq!(again, data, "two encodings of a value");
     }
 }

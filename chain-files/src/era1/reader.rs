@@ -13,7 +13,7 @@ use snap::read::FrameDecoder;
 use super::BLOCKS_MAX;
 use super::accumulator::{Accumulator, TotalDifficulty};
 use super::body::{Era1Body, begin_part, end_part};
-use crate::e2store::{RecordHead, kind};
+use crate::e2store::{HEAD_BYTES, RecordHead, kind};
 use crate::error::{Fault, Hash, Position, Result};
 use crate::input::{BlockLink, Input, Links, ReadOptions, ResumePoint};
 use crate::stream::FileBlock;
@@ -75,13 +75,29 @@ impl<R: Read> Era1Reader<R> {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); [`Fault::Truncated`] when the file has become shorter.
+    /// As [`new`](Self::new); [`Fault::Truncated`] when the file has become shorter,
+    /// [`Fault::RecordType`] or [`Fault::Length`] when no block ends there.
     pub fn resume(input: R, options: ReadOptions, point: ResumePoint) -> Result<Self> {
         let after = Some(point.last);
         let mut reader = Self::new(input, ReadOptions { after, ..options })?;
+        if let Some(record) = point.at.record.checked_sub(1) {
+            // The block before ends in its total difficulty, which the next one's must follow.
+            let offset = point.at.offset.saturating_sub(HEAD_BYTES + 32);
+            reader.input.skip_to(Position { record, offset })?;
+            let total = reader.total_difficulty();
+            let total = total.map_err(|fault| reader.input.error(fault))?;
+            reader.total_difficulty = Some(total);
+            reader.input.end_record();
+        }
         reader.input.skip_to(point.at)?;
         reader.first_record = point.at.record;
         Ok(reader)
+    }
+
+    fn total_difficulty(&mut self) -> Faulty<TotalDifficulty> {
+        let head = self.head(kind::TOTAL_DIFFICULTY)?;
+        sized(head, "total difficulty", 32)?;
+        self.input.array("total difficulty").map(TotalDifficulty)
     }
 
     /// The next block; `None` at the end and after an error.

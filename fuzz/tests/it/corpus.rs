@@ -35,7 +35,10 @@ pub(crate) fn files(target: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn every_target_has_a_corpus_and_a_program_and_every_folder_a_target() {
-    let targets: BTreeSet<_> = TARGETS.iter().map(|target| target.name.to_owned()).collect();
+    let targets: BTreeSet<_> = TARGETS
+        .iter()
+        .map(|target| target.name.to_owned())
+        .collect();
     assert_eq!(targets.len(), TARGETS.len(), "a name comes twice");
     let folders = fs::read_dir(root()).unwrap();
     let folders = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -55,7 +58,11 @@ fn the_corpus_is_small() {
         assert!(!files.is_empty(), "{} has no corpus", target.name);
         for (name, bytes) in files {
             let bytes = bytes.len() as u64;
-            assert!(bytes <= FILE_BYTES_MAX, "{}/{name}: {bytes} bytes", target.name);
+            assert!(
+                bytes <= FILE_BYTES_MAX,
+                "{}/{name}: {bytes} bytes",
+                target.name
+            );
             all += bytes;
         }
     }

@@ -39,7 +39,9 @@ fn run(target: &Target, name: &str, bytes: &[u8]) -> Result<(), String> {
     let path = std::env::temp_dir().join(format!("finding-{target}"));
     std::fs::write(&path, bytes).unwrap();
     let path = path.display();
-    Err(format!("{target} {what} on {name}; fuzz/corpus/{target} wants a file like {path}"))
+    Err(format!(
+        "{target} {what} on {name}; fuzz/corpus/{target} wants a file like {path}"
+    ))
 }
 
 /// Fails if anything was found.

@@ -6,9 +6,12 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::ops::ControlFlow;
 
 use seglog::Finding;
-use storage_api::blocks::{BlockError, BlockHash, BlockIndex, BlockInfo, BlockResult, Height};
+use storage_api::blocks::{
+    BlockError, BlockHash, BlockIndex, BlockInfo, BlockQuery, BlockResult, Height,
+};
 use storage_api::{Error, KvStore, Reader, WriteTxn};
 
 use crate::error::of_log;
@@ -22,7 +25,8 @@ pub struct Checked {
     pub sound_blocks: u64,
     /// What is wrong in the files.
     pub segments: Vec<Finding>,
-    /// Blocks whose body is not what the index says, and why.
+    /// Blocks whose body is not what the index says, and why; of blocks in a row without an entry
+    /// in the index, the lowest.
     pub blocks: Vec<(Height, String)>,
 }
 
@@ -52,14 +56,45 @@ impl<S: KvStore> SegmentBlocks<S> {
             return Ok(checked);
         };
         let mut record = Vec::new();
-        for height in tail.height.get()..=tip.height.get() {
-            let height = Height::new(height);
+        let mut next = Some(tail.height);
+        while let Some(height) = next.filter(|height| *height <= tip.height) {
+            next = height.get().checked_add(1).map(Height::new);
             match self.check_block(reader, height, &mut record) {
                 Ok(()) => checked.sound_blocks += 1,
-                Err(error) => checked.blocks.push((height, error.to_string())),
+                Err(error) => {
+                    checked.blocks.push((height, error.to_string()));
+                    if self
+                        .index
+                        .info(reader, height)
+                        .is_ok_and(|info| info.is_none())
+                    {
+                        next = self.entry_above(reader, height, &mut checked);
+                    }
+                }
             }
         }
         Ok(checked)
+    }
+
+    /// The next height that has an entry, so that a gap is one finding and no walk, however wide
+    /// the row of totals says it is.
+    fn entry_above<R: Reader>(
+        &self,
+        reader: &R,
+        height: Height,
+        checked: &mut Checked,
+    ) -> Option<Height> {
+        let query = BlockQuery::from(height);
+        let mut found = None;
+        let looked = self.index.range(reader, query, &mut |info| {
+            found = Some(info.height);
+            Ok(ControlFlow::Break(()))
+        });
+        if let Err(error) = looked {
+            let what = format!("the next entry of the index behind it: {error}");
+            checked.blocks.push((height, what));
+        }
+        found
     }
 
     fn check_block<R: Reader>(

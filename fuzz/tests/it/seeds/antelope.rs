@@ -48,7 +48,15 @@ fn receipt(form: Form, body: &[u8]) -> Vec<u8> {
     let context_free = string(b"context");
     match form {
         Form::Id => [&head[..], &[0], &sha(&[body])].concat(),
-        Form::Plain => [&head[..], &[1], &signatures, &[0], &context_free, &string(body)].concat(),
+        Form::Plain => [
+            &head[..],
+            &[1],
+            &signatures,
+            &[0],
+            &context_free,
+            &string(body),
+        ]
+        .concat(),
         Form::Zlib => {
             let packed = string(&zlib(body));
             [&head[..], &[1], &signatures, &[1], &context_free, &packed].concat()
@@ -77,9 +85,7 @@ fn head(previous: Hash, root: Hash, rich: bool) -> (Vec<u8>, Hash) {
     if rich {
         header.extend_from_slice(&[1, 0, 0, 0, 0, 2]);
         header.extend_from_slice(&[&[9; 8][..], &[0], &[1; 33]].concat());
-        header.extend_from_slice(
-            &[&[9; 8][..], &[2], &[3; 34], &string(b"example.org")].concat(),
-        );
+        header.extend_from_slice(&[&[9; 8][..], &[2], &[3; 34], &string(b"example.org")].concat());
         header.extend_from_slice(&[&[1, 5, 0][..], &string(b"extension")].concat());
     } else {
         header.extend_from_slice(&[0, 0]);
@@ -170,7 +176,11 @@ fn log_seeds() -> Vec<Seed> {
         ("version-3-from-1", 3, 1),
         ("version-4", 4, 5),
     ] {
-        let log = [preamble(version, first), entries(version, first, 3).concat()].concat();
+        let log = [
+            preamble(version, first),
+            entries(version, first, 3).concat(),
+        ]
+        .concat();
         seeds.push(seed("antelope_log", name, &log));
     }
     let (good, four) = (preamble(3, 7), preamble(4, 7));
@@ -178,10 +188,16 @@ fn log_seeds() -> Vec<Seed> {
     let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f];
     for (name, parts) in [
         ("count-bomb", vec![&good[..], &header, &bomb]),
-        ("body-bomb", vec![&good, &header, &[1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], &bomb]),
+        (
+            "body-bomb",
+            vec![&good, &header, &[1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], &bomb],
+        ),
         ("entry-length-bomb", vec![&four, &[0xff; 20]]),
         ("entry-too-short", vec![&four, &[12, 0, 0, 0, 0], &[0; 30]]),
-        ("entry-compressed", vec![&four, &[200, 0, 0, 0, 1], &[0; 200]]),
+        (
+            "entry-compressed",
+            vec![&four, &[200, 0, 0, 0, 1], &[0; 200]],
+        ),
         ("trailer-alone", vec![&good, &[0xff; 8]]),
         ("trailer-to-itself", vec![&good, &48_u64.to_le_bytes()[..]]),
     ] {
@@ -208,7 +224,11 @@ fn block_seeds() -> Vec<Seed> {
     let over = block(last, ([0; 32], &[]), &[]);
     seeds.push(seed("antelope_block", "past-the-last-number", &over.bytes));
     last[3] = 0xfe;
-    seeds.push(seed("antelope_block", "last-number", &block(last, ([0; 32], &[]), &[]).bytes));
+    seeds.push(seed(
+        "antelope_block",
+        "last-number",
+        &block(last, ([0; 32], &[]), &[]).bytes,
+    ));
     let bomb = zlib(&vec![0; 300_000]);
     let mut packed = receipt(Form::Zlib, &[]);
     packed.truncate(packed.len() - string(&zlib(&[])).len());
@@ -244,7 +264,10 @@ pub(crate) fn seeds() -> Vec<Seed> {
         seeds.push(seed("antelope_preamble", name, &preamble(version, first)));
     }
     let mut key_bomb = preamble(1, 1);
-    key_bomb.splice(12..46, [&[2][..], &[0; 34], &[0xff, 0xff, 0xff, 0xff, 0x0f]].concat());
+    key_bomb.splice(
+        12..46,
+        [&[2][..], &[0; 34], &[0xff, 0xff, 0xff, 0xff, 0x0f]].concat(),
+    );
     seeds.push(seed("antelope_preamble", "key-bomb", &key_bomb));
     let mut mark = preamble(3, 100);
     mark[44] = 0;
@@ -264,8 +287,16 @@ pub(crate) fn seeds() -> Vec<Seed> {
     seeds.push(seed("antelope_index", "good", &good));
     seeds.push(seed("antelope_index", "cut", &good[..good.len() - 3]));
     seeds.push(seed("antelope_index", "short", &index(&offsets[..2])));
-    seeds.push(seed("antelope_index", "long", &index(&[&offsets[..], &[9]].concat())));
-    seeds.push(seed("antelope_index", "swapped", &index(&[offsets[1], offsets[0], offsets[2]])));
+    seeds.push(seed(
+        "antelope_index",
+        "long",
+        &index(&[&offsets[..], &[9]].concat()),
+    ));
+    seeds.push(seed(
+        "antelope_index",
+        "swapped",
+        &index(&[offsets[1], offsets[0], offsets[2]]),
+    ));
     seeds.push(seed("antelope_index", "bomb", &index(&[u64::MAX; 3])));
     seeds.push(seed("antelope_index", "without-log", &[0, 0, 1, 2, 3]));
     seeds

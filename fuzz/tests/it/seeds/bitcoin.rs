@@ -35,7 +35,11 @@ fn tx(previous: ([u8; 32], u32), script: &[u8], value: u64, witness: &[u8]) -> T
 
 impl Tx {
     fn bytes(&self) -> Vec<u8> {
-        let mark: &[u8] = if self.witness.is_empty() { &[] } else { &[0, 1] };
+        let mark: &[u8] = if self.witness.is_empty() {
+            &[]
+        } else {
+            &[0, 1]
+        };
         [&[2, 0, 0, 0], mark, &self.core, &self.witness, &[0; 4]].concat()
     }
 
@@ -67,7 +71,10 @@ fn mine(parent: [u8; 32], root: [u8; 32], body: &[u8]) -> (Vec<u8>, [u8; 32]) {
         }
     }
     let hash = twice(&header);
-    (header.into_iter().chain(body.iter().copied()).collect(), hash)
+    (
+        header.into_iter().chain(body.iter().copied()).collect(),
+        hash,
+    )
 }
 
 fn coinbase(number: u8) -> Tx {
@@ -98,7 +105,9 @@ fn witness_block(parent: [u8; 32]) -> (Vec<u8>, [u8; 32]) {
     let outputs = 1 + 32 + 4 + 1 + 2 + 4;
     first.core[outputs] = 3;
     first.core.extend_from_slice(&0_u64.to_le_bytes());
-    first.core.extend_from_slice(&[38, 0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed]);
+    first
+        .core
+        .extend_from_slice(&[38, 0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed]);
     first.core.extend_from_slice(&commitment);
     first.witness = [&[1, 32][..], &[7; 32]].concat();
     let body = [&[2][..], &first.bytes(), &spend.bytes()].concat();
@@ -106,7 +115,12 @@ fn witness_block(parent: [u8; 32]) -> (Vec<u8>, [u8; 32]) {
 }
 
 fn frame(network: Network, block: &[u8]) -> Vec<u8> {
-    [&network.magic()[..], &(block.len() as u32).to_le_bytes(), block].concat()
+    [
+        &network.magic()[..],
+        &(block.len() as u32).to_le_bytes(),
+        block,
+    ]
+    .concat()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -125,25 +139,40 @@ fn file_seeds() -> Vec<Seed> {
         parent = hash;
     }
     blocks.push(witness_block(parent).0);
-    let framed: Vec<Vec<u8>> = blocks.iter().map(|one| frame(Network::Regtest, one)).collect();
+    let framed: Vec<Vec<u8>> = blocks
+        .iter()
+        .map(|one| frame(Network::Regtest, one))
+        .collect();
     let mut seeds = harmed("bitcoin_file", &[], &framed, &[0; 20]);
     let magic = Network::Regtest.magic();
     let plain = framed.concat();
     for (name, bytes) in [
         ("bare", blocks[0].clone()),
         ("bare-cut", blocks[0][..100].to_vec()),
-        ("padded", [&[0; 50][..], &framed[0], &[0; 3], &framed[1]].concat()),
+        (
+            "padded",
+            [&[0; 50][..], &framed[0], &[0; 3], &framed[1]].concat(),
+        ),
         ("length-bomb", [&magic[..], &[0xff; 4], &[1; 50]].concat()),
-        ("length-at-limit", [&magic[..], &[0, 0, 0, 2], &[1; 50]].concat()),
+        (
+            "length-at-limit",
+            [&magic[..], &[0, 0, 0, 2], &[1; 50]].concat(),
+        ),
         ("length-0", [&magic[..], &[0; 4], &framed[1]].concat()),
-        ("other-network", [&framed[0][..], &frame(Network::Mainnet, &blocks[1])].concat()),
+        (
+            "other-network",
+            [&framed[0][..], &frame(Network::Mainnet, &blocks[1])].concat(),
+        ),
         ("gzip", gzip(&plain)),
         ("gzip-cut", gzip(&plain)[..200].to_vec()),
         ("gzip-twice", [gzip(&framed[0]), gzip(&framed[1])].concat()),
         ("gzip-bomb", gzip(&vec![0; 1 << 20])),
         ("bzip2-magic", b"BZh91AY&SY no blocks".to_vec()),
         ("zstd-magic", vec![0x28, 0xb5, 0x2f, 0xfd, 4, 0, 0, 0, 0]),
-        ("zstd-skippable", vec![0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9]),
+        (
+            "zstd-skippable",
+            vec![0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9],
+        ),
         ("masked", plain.iter().map(|byte| byte ^ 0x5a).collect()),
     ] {
         seeds.push(seed("bitcoin_file", name, &bytes));
@@ -167,7 +196,10 @@ fn block_seeds() -> Vec<Seed> {
         ("count-not-minimal", with(&[&[0xfd, 1, 0], &first])),
         ("two-coinbases", with(&[&[2], &first, &first])),
         ("without-coinbase", with(&[&[1], &spend.bytes()])),
-        ("mutated", with(&[&[4], &first, &spend.bytes(), &first, &spend.bytes()])),
+        (
+            "mutated",
+            with(&[&[4], &first, &spend.bytes(), &first, &spend.bytes()]),
+        ),
         ("header-alone", good[..80].to_vec()),
     ];
     let mut seeds: Vec<Seed> = cases
@@ -182,9 +214,15 @@ fn block_seeds() -> Vec<Seed> {
         ("witness-empty", tx(([9; 32], 1), &[], 5, &[0]).bytes()),
         ("witness-bomb", tx(([9; 32], 1), &[], 5, &[0xff; 9]).bytes()),
         ("flag-2", [&[2, 0, 0, 0, 0, 2][..], &witness.core].concat()),
-        ("script-bomb", [&[2, 0, 0, 0, 1][..], &[4; 36], &[0xfe; 5], &[0; 30]].concat()),
+        (
+            "script-bomb",
+            [&[2, 0, 0, 0, 1][..], &[4; 36], &[0xfe; 5], &[0; 30]].concat(),
+        ),
         ("too-much", tx(([9; 32], 1), &[], u64::MAX, &[]).bytes()),
-        ("limit", tx(([9; 32], 1), &[], 2_100_000_000_000_000, &[]).bytes()),
+        (
+            "limit",
+            tx(([9; 32], 1), &[], 2_100_000_000_000_000, &[]).bytes(),
+        ),
     ] {
         seeds.push(seed("bitcoin_transaction", name, &bytes));
     }
@@ -201,8 +239,16 @@ pub(crate) fn seeds() -> Vec<Seed> {
         ("version-2", &[2, 0, 0]),
         ("height-too-large", &[1, 0x80, 0x80, 0x80, 0x80, 0x20, 0]),
         ("not-minimal", &[1, 0x80, 0x00, 0]),
-        ("number-without-end", &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
-        ("value-too-large", &[1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        (
+            "number-without-end",
+            &[
+                1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            ],
+        ),
+        (
+            "value-too-large",
+            &[1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        ),
         ("height-in-script", &[3, 0x40, 0x0d, 0x03]),
         ("op-return", &[0x6a]),
     ];
@@ -212,7 +258,11 @@ pub(crate) fn seeds() -> Vec<Seed> {
     let mut row = vec![1];
     row.extend_from_slice(&Network::Regtest.magic());
     row.push(1);
-    row.extend([260_u64, 1 << 40, 7].iter().flat_map(|number| number.to_le_bytes()));
+    row.extend(
+        [260_u64, 1 << 40, 7]
+            .iter()
+            .flat_map(|number| number.to_le_bytes()),
+    );
     seeds.push(seed("bitcoin_state", "good", &row));
     seeds.push(seed("bitcoin_state", "cut", &row[..29]));
     seeds.push(seed("bitcoin_state", "long", &[&row[..], &[0]].concat()));
@@ -221,6 +271,10 @@ pub(crate) fn seeds() -> Vec<Seed> {
         wrong[at] = value;
         seeds.push(seed("bitcoin_state", name, &wrong));
     }
-    seeds.push(seed("bitcoin_state", "largest", &[&row[..6], &[0xff; 24]].concat()));
+    seeds.push(seed(
+        "bitcoin_state",
+        "largest",
+        &[&row[..6], &[0xff; 24]].concat(),
+    ));
     seeds
 }

@@ -168,7 +168,13 @@ fn snappy(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn record(kind: u16, length: u32, data: &[u8]) -> Vec<u8> {
-    [&kind.to_le_bytes()[..], &length.to_le_bytes(), &[0, 0], data].concat()
+    [
+        &kind.to_le_bytes()[..],
+        &length.to_le_bytes(),
+        &[0, 0],
+        data,
+    ]
+    .concat()
 }
 
 fn era1_seeds() -> Vec<Seed> {
@@ -183,13 +189,31 @@ fn era1_seeds() -> Vec<Seed> {
     let bomb = snappy(&vec![0; (1 << 20) + 9]);
     let short = snappy(b"no header");
     for (name, bytes) in [
-        ("length-bomb", with(&record(kind::HEADER, u32::MAX, &[0; 64]))),
-        ("length-within-limit", with(&record(kind::HEADER, 1 << 20, &[0; 64]))),
-        ("frames-without-end", with(&record(kind::HEADER, bomb.len() as u32, &bomb))),
-        ("frames-of-no-header", with(&record(kind::HEADER, short.len() as u32, &short))),
+        (
+            "length-bomb",
+            with(&record(kind::HEADER, u32::MAX, &[0; 64])),
+        ),
+        (
+            "length-within-limit",
+            with(&record(kind::HEADER, 1 << 20, &[0; 64])),
+        ),
+        (
+            "frames-without-end",
+            with(&record(kind::HEADER, bomb.len() as u32, &bomb)),
+        ),
+        (
+            "frames-of-no-header",
+            with(&record(kind::HEADER, short.len() as u32, &short)),
+        ),
         ("no-frames", with(&record(kind::HEADER, 4, b"snap"))),
-        ("accumulator-first", with(&record(kind::ACCUMULATOR, 32, &[0; 32]))),
-        ("index-first", with(&record(kind::BLOCK_INDEX, 16, &[0; 16]))),
+        (
+            "accumulator-first",
+            with(&record(kind::ACCUMULATOR, 32, &[0; 32])),
+        ),
+        (
+            "index-first",
+            with(&record(kind::BLOCK_INDEX, 16, &[0; 16])),
+        ),
         ("other-record", with(&record(0x7777, 0, &[]))),
         ("version-twice", with(version)),
         ("version-with-data", record(kind::VERSION, 1, &[0])),
@@ -197,7 +221,10 @@ fn era1_seeds() -> Vec<Seed> {
     ] {
         seeds.push(seed("era1", name, &bytes));
     }
-    for (name, at) in [("index-offset", starts[14] + 16), ("accumulator", starts[13] + 8)] {
+    for (name, at) in [
+        ("index-offset", starts[14] + 16),
+        ("accumulator", starts[13] + 8),
+    ] {
         let mut wrong = file.clone();
         wrong[at] ^= 1;
         seeds.push(seed("era1", &format!("wrong-{name}"), &wrong));
@@ -209,7 +236,11 @@ fn era1_seeds() -> Vec<Seed> {
     seeds.push(seed("e2store", "records", &records));
     seeds.push(seed("e2store", "cut", &records[..20]));
     seeds.push(seed("e2store", "reserved", &[1, 0, 0, 0, 0, 0, 1, 0]));
-    seeds.push(seed("e2store", "length-bomb", &record(3, u32::MAX, &[1; 20])));
+    seeds.push(seed(
+        "e2store",
+        "length-bomb",
+        &record(3, u32::MAX, &[1; 20]),
+    ));
     let body = &era1_bodies(1)[0];
     seeds.push(seed("era1_body", "good", body));
     seeds.push(seed("era1_body", "cut", &body[..body.len() - 1]));
@@ -272,7 +303,11 @@ pub(crate) fn seeds() -> Vec<Seed> {
     seeds.extend(harmed("rlp_chain", &[], &early, &[]));
     let shanghai = chain(2, Fork::Shanghai);
     seeds.push(seed("rlp_chain", "shanghai", &shanghai.concat()));
-    seeds.push(seed("rlp_chain", "mixed-chains", &[&early[0][..], &shanghai[1]].concat()));
+    seeds.push(seed(
+        "rlp_chain",
+        "mixed-chains",
+        &[&early[0][..], &shanghai[1]].concat(),
+    ));
     let (fork, _) = block(6, [8; 32], Fork::Early);
     seeds.push(seed("rlp_chain", "fork", &[&early[0][..], &fork].concat()));
     let (last, _) = block(u64::MAX, [8; 32], Fork::Early);
@@ -296,7 +331,9 @@ pub(crate) fn seeds() -> Vec<Seed> {
         }),
         ("short-transactions", {
             let mut out = Vec::new();
-            rlp::put_list(&mut out, |out| out.extend_from_slice(&[0x05, 0x80, 0x82, 1, 2]));
+            rlp::put_list(&mut out, |out| {
+                out.extend_from_slice(&[0x05, 0x80, 0x82, 1, 2])
+            });
             [out, vec![0xc0]].concat()
         }),
         ("without-ommers", vec![0xc0]),

@@ -39,15 +39,30 @@ fn marker_seeds() -> Vec<Seed> {
         ("without-checksum", good[..good.len() - 16].to_owned()),
         ("other-checksum", good.replace("crc32c ", "crc32c 0")),
         ("newer", good.replace("directory 1", "directory 2")),
-        ("version-with-sign", good.replace("directory 1", "directory +1")),
-        ("version-with-spaces", good.replace("directory 1", "directory   1 ")),
+        (
+            "version-with-sign",
+            good.replace("directory 1", "directory +1"),
+        ),
+        (
+            "version-with-spaces",
+            good.replace("directory 1", "directory   1 "),
+        ),
         ("carriage-returns", good.replace('\n', "\r\n")),
         ("id-in-capitals", good.replace("89abcdef", "89ABCDEF")),
         ("id-with-sign", good.replace("store-id 0", "store-id +")),
-        ("id-short", good.replace("store-id 0000000000000000", "store-id ")),
-        ("number-with-zeros", good.replace("next-table 9", "next-table 009")),
+        (
+            "id-short",
+            good.replace("store-id 0000000000000000", "store-id "),
+        ),
+        (
+            "number-with-zeros",
+            good.replace("next-table 9", "next-table 009"),
+        ),
         ("filling", good.replace("state ready", &filling)),
-        ("filling-with-sign", good.replace("state ready", &filling.replace(" 9", " +9"))),
+        (
+            "filling-with-sign",
+            good.replace("state ready", &filling.replace(" 9", " +9")),
+        ),
         ("creating", good.replace("state ready", "state creating")),
         ("chain", good.replace("chain-id -", "chain-id bitcoin")),
         ("chain-empty", good.replace("chain-id -", "chain-id ")),
@@ -57,16 +72,31 @@ fn marker_seeds() -> Vec<Seed> {
         ("table-past-next", good.replace("table 7", "table 9")),
         ("table-0", good.replace("table 1", "table 0")),
         ("unknown-line", good.replace("table 7", "colour 7")),
-        ("seal", "chainstore-seal 1\ncommit 42\ncrc32c 00000000\n".to_owned()),
-        ("seal-with-sign", "chainstore-seal +1\ncommit +42\ncrc32c 00000000\n".to_owned()),
-        ("seal-too-large", format!("chainstore-seal 1\ncommit {}0\n", u64::MAX)),
+        (
+            "seal",
+            "chainstore-seal 1\ncommit 42\ncrc32c 00000000\n".to_owned(),
+        ),
+        (
+            "seal-with-sign",
+            "chainstore-seal +1\ncommit +42\ncrc32c 00000000\n".to_owned(),
+        ),
+        (
+            "seal-too-large",
+            format!("chainstore-seal 1\ncommit {}0\n", u64::MAX),
+        ),
         ("seal-newer", "chainstore-seal 2\ncommit 42\n".to_owned()),
     ];
     let mut seeds: Vec<Seed> = cases
         .iter()
-        .map(|(name, text)| seed("marker", name, text.as_bytes()))
+        .map(|(name, text)| match name.strip_prefix("seal-") {
+            Some(name) => seed("seal", name, text.as_bytes()),
+            None => seed("marker", name, text.as_bytes()),
+        })
         .collect();
-    seeds.push(seed("marker", "no-text", &[0xff; 40]));
+    for target in ["marker", "seal"] {
+        seeds.push(seed(target, "no-text", &[0xff; 40]));
+        seeds.push(seed(target, "empty", &[]));
+    }
     seeds
 }
 
@@ -96,7 +126,10 @@ pub(crate) fn seeds() -> Vec<Seed> {
         ("reversed", ("balance", Reverse(650_u64)).to_key()),
         ("text-not-utf8", vec![0xff, 0xfe, 0, 0]),
         ("value", value),
-        ("value-length-bomb", vec![1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        (
+            "value-length-bomb",
+            vec![1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+        ),
         ("value-overlong", vec![1, 0x87, 0x00]),
     ];
     for (name, bytes) in cases {

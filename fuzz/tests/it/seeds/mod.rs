@@ -29,7 +29,12 @@ pub(crate) fn seed(target: &'static str, name: &str, bytes: &[u8]) -> Seed {
 }
 
 /// A file of parts with each kind of harm that a file can take.
-pub(crate) fn harmed(target: &'static str, head: &[u8], parts: &[Vec<u8>], tail: &[u8]) -> Vec<Seed> {
+pub(crate) fn harmed(
+    target: &'static str,
+    head: &[u8],
+    parts: &[Vec<u8>],
+    tail: &[u8],
+) -> Vec<Seed> {
     let file = |parts: &[&Vec<u8>]| {
         let parts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
         [head, &parts.concat(), tail].concat()
@@ -49,7 +54,10 @@ pub(crate) fn harmed(target: &'static str, head: &[u8], parts: &[Vec<u8>], tail:
         ("empty", Vec::new()),
         ("cut-at-record", good[..first_end].to_vec()),
         ("cut-in-head-of-record", good[..first_end + 3].to_vec()),
-        ("cut-in-record", good[..first_end + parts[1].len() / 2].to_vec()),
+        (
+            "cut-in-record",
+            good[..first_end + parts[1].len() / 2].to_vec(),
+        ),
         ("cut-by-one", good[..good.len() - 1].to_vec()),
         ("without-tail", good[..good.len() - tail.len()].to_vec()),
         ("trailing-byte", [&good[..], &[0]].concat()),
@@ -81,7 +89,13 @@ fn all() -> Vec<Seed> {
         .iter()
         .filter(|one| ["rlp_chain", "era1", "antelope_log"].contains(&one.target))
         .filter(|one| ["good", "cut-in-record", "gap"].contains(&one.name.as_str()))
-        .map(|one| seed("any_file", &format!("{}-{}", one.target, one.name), &one.bytes))
+        .map(|one| {
+            seed(
+                "any_file",
+                &format!("{}-{}", one.target, one.name),
+                &one.bytes,
+            )
+        })
         .collect();
     all.extend(files);
     all.push(seed("any_file", "text", b"this is no chain at all"));
@@ -108,7 +122,9 @@ fn seeds_are_in_the_corpus_and_replay_as_they_are_made_today() {
     for one in all() {
         let path = corpus::root().join(one.target).join(&one.name);
         assert!(path.exists(), "{} is not there", path.display());
-        let target = fuzz::TARGETS.iter().find(|target| target.name == one.target);
+        let target = fuzz::TARGETS
+            .iter()
+            .find(|target| target.name == one.target);
         findings.extend(super::run(target.unwrap(), &one.name, &one.bytes).err());
     }
     super::done(&findings);

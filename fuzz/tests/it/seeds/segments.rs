@@ -50,27 +50,54 @@ fn raw_seeds() -> Vec<Seed> {
     let cases: [(&str, Vec<u8>); 17] = [
         ("good", framed(&files)),
         ("one", framed(&files[..1])),
-        ("cut-in-record", with(&|files| drop(files[last].split_off(100)))),
-        ("cut-in-header", with(&|files| drop(files[last].split_off(30)))),
-        ("cut-in-the-middle", with(&|files| drop(files[1].split_off(100)))),
+        (
+            "cut-in-record",
+            with(&|files| drop(files[last].split_off(100))),
+        ),
+        (
+            "cut-in-header",
+            with(&|files| drop(files[last].split_off(30))),
+        ),
+        (
+            "cut-in-the-middle",
+            with(&|files| drop(files[1].split_off(100))),
+        ),
         ("empty-file", with(&|files| files[last].clear())),
         ("gap", with(&|files| files[1] = files[last].clone())),
         ("swapped", with(&|files| files.swap(0, 1))),
-        ("duplicate", with(&|files| files.insert(1, files[0].clone()))),
+        (
+            "duplicate",
+            with(&|files| files.insert(1, files[0].clone())),
+        ),
         ("zeros-behind", with(&|files| files[last].extend([0; 100]))),
-        ("ones-behind", with(&|files| files[last].extend([0xff; 100]))),
-        ("record-again-behind", with(&|files| {
-            let record = files[last][64..].to_vec();
-            files[last].extend(record);
-        })),
-        ("other-segment-behind", with(&|files| {
-            let records = files[0][64..].to_vec();
-            files[last].extend(records);
-        })),
+        (
+            "ones-behind",
+            with(&|files| files[last].extend([0xff; 100])),
+        ),
+        (
+            "record-again-behind",
+            with(&|files| {
+                let record = files[last][64..].to_vec();
+                files[last].extend(record);
+            }),
+        ),
+        (
+            "other-segment-behind",
+            with(&|files| {
+                let records = files[0][64..].to_vec();
+                files[last].extend(records);
+            }),
+        ),
         ("flip-in-payload", with(&|files| files[last][64 + 45] ^= 1)),
         ("flip-in-header", with(&|files| files[last][64 + 9] ^= 1)),
-        ("flip-in-segment-header", with(&|files| files[last][33] ^= 1)),
-        ("hole-in-the-middle", with(&|files| files[1][64..104].fill(0))),
+        (
+            "flip-in-segment-header",
+            with(&|files| files[last][33] ^= 1),
+        ),
+        (
+            "hole-in-the-middle",
+            with(&|files| files[1][64..104].fill(0)),
+        ),
     ];
     cases
         .into_iter()
@@ -111,24 +138,57 @@ fn sealed_seeds() -> Vec<Seed> {
     let mut wrong = good(2, 0);
     wrong[28] = 1;
     let cases: [(&str, Vec<Vec<u8>>); 18] = [
-        ("good", vec![first.clone(), [segment(1, 2), good(2, 2)].concat()]),
+        (
+            "good",
+            vec![first.clone(), [segment(1, 2), good(2, 2)].concat()],
+        ),
         ("late", vec![[segment(70, 900), good(900, 0)].concat()]),
         ("length-bomb", vec![[&first[..], &bomb].concat()]),
-        ("length-beyond-by-one", vec![[&first[..], &record(2, &[1; 9], (10, 0))].concat()]),
+        (
+            "length-beyond-by-one",
+            vec![[&first[..], &record(2, &[1; 9], (10, 0))].concat()],
+        ),
         ("other-link", vec![[&first[..], &linked].concat()]),
         ("other-payload", vec![[&first[..], &wrong].concat()]),
         ("height-gap", vec![[&first[..], &good(5, 0)].concat()]),
         ("height-again", vec![[&first[..], &good(1, 0)].concat()]),
-        ("hole-synced", vec![[&first[..], &[0; 70], &good(3, 0)].concat()]),
-        ("hole-unsynced", vec![[&first[..], &[0; 70], &good(3, 9)].concat()]),
-        ("last-height", vec![[segment(0, max), good(max, 0)].concat()]),
-        ("behind-last-height", vec![[segment(0, max), good(max, 0), good(max, 1)].concat()]),
-        ("last-but-one-height", vec![[segment(0, max - 1), good(max - 1, 0)].concat()]),
+        (
+            "hole-synced",
+            vec![[&first[..], &[0; 70], &good(3, 0)].concat()],
+        ),
+        (
+            "hole-unsynced",
+            vec![[&first[..], &[0; 70], &good(3, 9)].concat()],
+        ),
+        (
+            "last-height",
+            vec![[segment(0, max), good(max, 0)].concat()],
+        ),
+        (
+            "behind-last-height",
+            vec![[segment(0, max), good(max, 0), good(max, 1)].concat()],
+        ),
+        (
+            "last-but-one-height",
+            vec![[segment(0, max - 1), good(max - 1, 0)].concat()],
+        ),
         ("last-segment", vec![[segment(max, 0), good(0, 0)].concat()]),
-        ("segments-far-apart", vec![first.clone(), segment(1 << 40, 1 << 41)]),
-        ("segments-at-both-ends", vec![first.clone(), segment(max, max)]),
-        ("empty-in-the-middle", vec![segment(0, 0), segment(1, 5), segment(2, 6)]),
-        ("below-the-one-before", vec![[segment(0, 9), good(9, 0)].concat(), segment(1, 3)]),
+        (
+            "segments-far-apart",
+            vec![first.clone(), segment(1 << 40, 1 << 41)],
+        ),
+        (
+            "segments-at-both-ends",
+            vec![first.clone(), segment(max, max)],
+        ),
+        (
+            "empty-in-the-middle",
+            vec![segment(0, 0), segment(1, 5), segment(2, 6)],
+        ),
+        (
+            "below-the-one-before",
+            vec![[segment(0, 9), good(9, 0)].concat(), segment(1, 3)],
+        ),
     ];
     cases
         .into_iter()
@@ -164,14 +224,26 @@ fn record_seeds() -> Vec<Seed> {
     let end = bomb.len();
     bomb[end - 4..].fill(0xff);
     let cases: [(&str, Vec<Vec<u8>>); 14] = [
-        ("good", vec![one.clone(), two.clone(), block(3, (3, 2), &[], &[])]),
-        ("fork", vec![one.clone(), two.clone(), block(2, (7, 1), &[7], &body)]),
+        (
+            "good",
+            vec![one.clone(), two.clone(), block(3, (3, 2), &[], &[])],
+        ),
+        (
+            "fork",
+            vec![one.clone(), two.clone(), block(2, (7, 1), &[7], &body)],
+        ),
         ("gap", vec![one.clone(), block(3, (3, 2), &[3], &body)]),
         ("duplicate", vec![one.clone(), one.clone()]),
-        ("own-parent", vec![block(1, (1, 1), &[], &[]), block(2, (1, 1), &[], &[])]),
+        (
+            "own-parent",
+            vec![block(1, (1, 1), &[], &[]), block(2, (1, 1), &[], &[])],
+        ),
         ("same-hash", vec![one.clone(), block(2, (1, 1), &[], &[])]),
         ("swapped", vec![two.clone(), one.clone()]),
-        ("from-0", vec![block(0, (1, 0), &[], &body), block(1, (2, 1), &[], &body)]),
+        (
+            "from-0",
+            vec![block(0, (1, 0), &[], &body), block(1, (2, 1), &[], &body)],
+        ),
         ("last-height", vec![block(u64::MAX, (1, 0), &[1], &body)]),
         ("empty", vec![Vec::new()]),
         ("trailer-bomb", vec![one.clone(), bomb]),
@@ -187,7 +259,13 @@ fn record_seeds() -> Vec<Seed> {
 
 /// A row, `table (1) length (1) key length (1) value`.
 fn row(table: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
-    [&[table, key.len() as u8][..], key, &[value.len() as u8], value].concat()
+    [
+        &[table, key.len() as u8][..],
+        key,
+        &[value.len() as u8],
+        value,
+    ]
+    .concat()
 }
 
 fn state(numbers: [u64; 5]) -> Vec<u8> {
@@ -228,11 +306,26 @@ fn row_seeds() -> Vec<Seed> {
     ] {
         let cases = [
             ("none", Vec::new()),
-            ("tip-is-last", row(stated, b"totals", &state([1, max, 3, 6, 120]))),
-            ("tail-is-0", row(stated, b"totals", &state([0, 3, 3, 6, 120]))),
-            ("whole-range", row(stated, b"totals", &state([0, max, max, max, max]))),
-            ("tip-below-tail", row(stated, b"totals", &state([3, 1, 3, 6, 120]))),
-            ("totals-too-small", row(stated, b"totals", &state([1, 3, 0, 0, 0]))),
+            (
+                "tip-is-last",
+                row(stated, b"totals", &state([1, max, 3, 6, 120])),
+            ),
+            (
+                "tail-is-0",
+                row(stated, b"totals", &state([0, 3, 3, 6, 120])),
+            ),
+            (
+                "whole-range",
+                row(stated, b"totals", &state([0, max, max, max, max])),
+            ),
+            (
+                "tip-below-tail",
+                row(stated, b"totals", &state([3, 1, 3, 6, 120])),
+            ),
+            (
+                "totals-too-small",
+                row(stated, b"totals", &state([1, 3, 0, 0, 0])),
+            ),
             ("state-version", row(stated, b"totals", &[2; 41])),
             ("state-cut", row(stated, b"totals", &[1; 40])),
             ("without-state", row(stated, b"totals", &[])),
@@ -240,12 +333,36 @@ fn row_seeds() -> Vec<Seed> {
             ("entry-cut", row(index, &key(2), &[1, 8])),
             ("entry-empty-hash", row(index, &key(2), &[1, 0, 0])),
             ("entry-long-hash", row(index, &key(2), &[1, 65])),
-            ("entry-of-many", row(index, &key(2), &entry(2, 1, (u32::MAX, max)))),
+            (
+                "entry-of-many",
+                row(index, &key(2), &entry(2, 1, (u32::MAX, max))),
+            ),
             ("entry-key", row(index, b"odd", &entry(2, 1, (2, 40)))),
-            ("entry-last", [
-                row(index, &key(max), &entry(7, 6, (0, 40))),
-                row(stated, b"totals", &state([max, max, 1, 0, 40])),
-            ].concat()),
+            (
+                "entry-last",
+                [
+                    row(index, &key(max), &entry(7, 6, (0, 40))),
+                    row(stated, b"totals", &state([max, max, 1, 0, 40])),
+                ]
+                .concat(),
+            ),
+            (
+                "gap-without-end",
+                [
+                    row(index, &key(max), &entry(7, 6, (0, 40))),
+                    row(stated, b"totals", &state([1, max, 3, 6, 120])),
+                ]
+                .concat(),
+            ),
+            (
+                "gap-before-damage",
+                [
+                    row(index, &key(max - 1), &[9]),
+                    row(index, &key(max), &entry(7, 6, (0, 40))),
+                    row(stated, b"totals", &state([1, max, 3, 6, 120])),
+                ]
+                .concat(),
+            ),
             ("hash-elsewhere", row(hashes, &[2; 8], &max.to_le_bytes())),
             ("hash-cut", row(hashes, &[2; 8], &[1])),
             ("transaction-key", row(txs, &[4, 9, 9, 9, 9, 1], &[1])),
@@ -264,7 +381,10 @@ fn row_seeds() -> Vec<Seed> {
         ("place-bomb", place(2, 0, (64, u32::MAX))),
         ("place-in-no-segment", place(2, max, (64, 60))),
         ("place-of-last-record", place(max, 0, (64, 60))),
-        ("place-body-too-long", [&place(2, 0, (64, 1))[..33], &[0xff; 8]].concat()),
+        (
+            "place-body-too-long",
+            [&place(2, 0, (64, 1))[..33], &[0xff; 8]].concat(),
+        ),
         ("place-cut", vec![1; 40]),
         ("place-version", vec![2; 41]),
         ("place-gone", Vec::new()),
