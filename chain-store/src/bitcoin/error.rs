@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use super::hash::{BtcHash, TxId};
 use super::network::Network;
-use super::record::{RECORD_BYTES_MAX, RecordPosition};
+use super::record::{PADDING_BYTES_MAX, RECORD_BYTES_MAX, RecordPosition};
 use super::tx::SATOSHI_MAX;
 
 /// The result of the file layer of this module.
@@ -107,6 +107,12 @@ pub enum Error {
         /// The length it states; for a bare block, the bytes read before giving up.
         length_bytes: u64,
     },
+    /// More than [`PADDING_BYTES_MAX`] zero bytes stand where a record should begin.
+    #[error("{at}: more than {PADDING_BYTES_MAX} zero bytes and no record")]
+    Padding {
+        /// The record that should begin there; the offset is that of the first zero.
+        at: RecordPosition,
+    },
     /// The record arrived whole, but is not a valid block.
     #[error("{at}: the block is refused")]
     Decode {
@@ -129,6 +135,7 @@ impl Error {
             | Self::UnknownFormat { at, .. }
             | Self::Magic { at, .. }
             | Self::RecordLength { at, .. }
+            | Self::Padding { at }
             | Self::Decode { at, .. } => Some(at),
         }
     }

@@ -162,7 +162,8 @@ impl BlockFile {
     /// # Errors
     ///
     /// [`Error::Truncated`], [`Error::Damaged`], [`Error::Read`], [`Error::Magic`],
-    /// [`Error::UnknownFormat`] and [`Error::RecordLength`], each with the record's position.
+    /// [`Error::UnknownFormat`], [`Error::RecordLength`] and [`Error::Padding`], each with the
+    /// record's position.
     pub fn next_record(&mut self) -> Result<Option<RawRecord>> {
         self.records.next_record()
     }

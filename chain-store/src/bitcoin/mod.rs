@@ -59,7 +59,7 @@ pub use file::BlockFile;
 pub use hash::{BtcHash, TxId};
 pub use header::{HEADER_BYTES, Header};
 pub use network::Network;
-pub use record::{DecodedBlock, RECORD_BYTES_MAX, RawRecord, RecordPosition};
+pub use record::{DecodedBlock, PADDING_BYTES_MAX, RECORD_BYTES_MAX, RawRecord, RecordPosition};
 pub use script::{SCRIPT_BYTES_MAX, coinbase_height, is_unspendable};
 pub use tx::{Input, Inputs, OutPoint, Output, Outputs, SATOSHI_MAX, Satoshi, Transaction};
 pub use unspent::UnspentOutput;

@@ -1,7 +1,8 @@
 //! The framing of block files: `magic (4) length (4, least significant first) block` repeated.
 //!
 //! Zero bytes before, between and after records are skipped, because Bitcoin Core enlarges its
-//! `blk*.dat` files ahead of writing; anything else between records is an error. A file that
+//! `blk*.dat` files ahead of writing; more of them than [`PADDING_BYTES_MAX`], or anything else
+//! between records, is an error, so that no stream goes on without end. A file that
 //! begins with a block header that meets its own target instead of a magic is one bare block
 //! without framing.
 //!
@@ -25,6 +26,10 @@ use super::network::Network;
 /// Longest record that is read, in bytes: 32 MiB, the limit of Bitcoin Core on any serialised
 /// object (`MAX_SIZE`). Blocks themselves are limited to 4,000,000 bytes by consensus.
 pub const RECORD_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Longest run of zero bytes between records: 128 MiB, the size of a whole file of Bitcoin Core
+/// (`MAX_BLOCKFILE_SIZE`), which never writes more in advance.
+pub const PADDING_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// What is set aside for a record before its first byte has arrived.
 const FIRST_ALLOCATION_BYTES: u64 = 64 * 1024;
@@ -296,6 +301,7 @@ impl RecordReader {
 
     /// Passes over zero bytes up to the first other byte or the end.
     fn skip_zeros(&mut self) -> Result<()> {
+        self.record_offset = self.offset;
         loop {
             let (zeros, more) = match self.input.fill_buf() {
                 Ok(buffer) => {
@@ -312,6 +318,11 @@ impl RecordReader {
             self.offset += zeros as u64;
             if !more {
                 return Ok(());
+            }
+            if self.offset - self.record_offset > PADDING_BYTES_MAX {
+                return Err(Error::Padding {
+                    at: self.position(),
+                });
             }
         }
     }
