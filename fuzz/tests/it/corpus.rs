@@ -35,6 +35,7 @@ pub(crate) fn files(target: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn every_target_has_a_corpus_and_a_program_and_every_folder_a_target() {
+    let _alone = super::alone();
     let targets: BTreeSet<_> = TARGETS
         .iter()
         .map(|target| target.name.to_owned())
@@ -52,6 +53,7 @@ fn every_target_has_a_corpus_and_a_program_and_every_folder_a_target() {
 
 #[test]
 fn the_corpus_is_small() {
+    let _alone = super::alone();
     let mut all = 0;
     for target in TARGETS {
         let files = files(target.name);

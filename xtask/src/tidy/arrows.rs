@@ -24,7 +24,7 @@ const fn allowed(name: &'static str, always: &'static [&'static str]) -> Allowed
 }
 
 /// The table, from the bottom up.
-const TABLE: [Allowed; 15] = [
+const TABLE: [Allowed; 16] = [
     allowed("storage-api", &[]),
     allowed("seglog", &[]),
     allowed("chain-files", &[]),
@@ -68,6 +68,18 @@ const TABLE: [Allowed; 15] = [
             "blocks",
             "chain-store",
             "conformance",
+            "seglog",
+            "storage-api",
+        ],
+    ),
+    allowed(
+        "fuzz",
+        &[
+            "backend-kit",
+            "backend-mem",
+            "blocks",
+            "chain-files",
+            "chain-store",
             "seglog",
             "storage-api",
         ],

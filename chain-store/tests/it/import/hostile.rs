@@ -207,7 +207,7 @@ fn a_file_cut_at_any_place_keeps_what_was_whole_and_goes_on() {
         let boundaries = format.boundaries(&whole.good);
         let near = |cut: &usize| boundaries.iter().any(|at| at.abs_diff(*cut) <= 2);
         // At and beside each boundary always; between them as many as the scale says.
-        let step = whole.good.len() / scaled(2_000).min(whole.good.len());
+        let step = whole.good.len() / scaled(700).min(whole.good.len());
         let cuts = (0..whole.good.len()).filter(|cut| near(cut) || cut.is_multiple_of(step));
         for cut in cuts {
             let context = format!("{format:?} cut at {cut} of {}", whole.good.len());

@@ -11,6 +11,11 @@ mod segments;
 
 use std::fs;
 
+use chain_store::bitcoin::{Block, Transaction};
+use chain_store::chain_files::era1::Era1Body;
+use chain_store::chain_files::ethereum::decode_block;
+use chain_store::chain_files::{FileReader, ReadOptions};
+
 use super::corpus;
 
 /// An input of a target, and what it is called.
@@ -83,7 +88,6 @@ fn all() -> Vec<Seed> {
     all.extend(ethereum::seeds());
     all.extend(house::seeds());
     all.extend(segments::seeds());
-    all.extend(findings::seeds());
     // Whatever the format, its files go through the door for all of them, too.
     let files: Vec<Seed> = all
         .iter()
@@ -128,4 +132,48 @@ fn seeds_are_in_the_corpus_and_replay_as_they_are_made_today() {
         findings.extend(super::run(target.unwrap(), &one.name, &one.bytes).err());
     }
     super::done(&findings);
+}
+
+/// How many blocks a file gives before its end; nothing when it ends with an error.
+fn blocks_of(bytes: &[u8]) -> Option<usize> {
+    let mut reader = FileReader::open(bytes, ReadOptions::default()).ok()?;
+    let mut count = 0;
+    while reader.next_block().ok()?.is_some() {
+        count += 1;
+    }
+    Some(count)
+}
+
+/// A seed that is refused where it should be taken would show its target nothing.
+#[test]
+fn good_seeds_are_taken() {
+    let _alone = super::alone();
+    let mut tx_ids = Vec::new();
+    let mut taken = 0;
+    for one in all() {
+        let is_taken = match (one.target, one.name.as_str()) {
+            ("rlp_chain" | "era1" | "antelope_log", "good") => {
+                blocks_of(&one.bytes).is_some_and(|count| count >= 3)
+            }
+            ("antelope_log", name) if name.starts_with("version-") => {
+                blocks_of(&one.bytes) == Some(3)
+            }
+            ("ethereum_block", "early" | "shanghai") => {
+                decode_block(&one.bytes, &mut tx_ids).is_ok()
+            }
+            ("era1_body", "good") => {
+                Era1Body::parse(&one.bytes).is_ok_and(|body| body.check(&mut tx_ids).is_ok())
+            }
+            ("bitcoin_block", "plain" | "witness") => {
+                Block::decode(one.bytes.clone(), None).is_ok()
+            }
+            ("bitcoin_transaction", "plain" | "coinbase" | "witness" | "limit") => {
+                Transaction::decode(&one.bytes).is_ok()
+            }
+            _ => continue,
+        };
+        assert!(is_taken, "{}/{} is refused", one.target, one.name);
+        taken += 1;
+    }
+    assert_eq!(taken, 17);
 }
