@@ -93,9 +93,8 @@ fn walk(data: &[u8]) -> Drained {
 /// A log: forward, backward, from the middle, and written again.
 pub(crate) fn log(data: &[u8]) {
     let mut back = walk(data);
-    let mut reader = match LogReader::new(data, SMALL) {
-        Ok(reader) => reader,
-        Err(_) => return assert!(back.error.is_some() && back.blocks.is_empty()),
+    let Ok(mut reader) = LogReader::new(data, SMALL) else {
+        return assert!(back.error.is_some() && back.blocks.is_empty());
     };
     let begin = reader.preamble().bytes().len() as u64;
     let drained = drain(|| Ok(reader.next_block()?.map(Owned::from)));

@@ -1,4 +1,4 @@
-//! Targets of Bitcoin's formats: transactions, blocks, block files, and the rows of the world state.
+//! Targets of Bitcoin's formats: transactions, blocks, block files, rows of the world state.
 //!
 //! The proof of work and the Merkle root guard a block, so one that fails at them is tried again
 //! with the root that its transactions have and with a few other nonces at the easiest target.

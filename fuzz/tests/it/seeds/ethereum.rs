@@ -332,7 +332,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
         ("short-transactions", {
             let mut out = Vec::new();
             rlp::put_list(&mut out, |out| {
-                out.extend_from_slice(&[0x05, 0x80, 0x82, 1, 2])
+                out.extend_from_slice(&[0x05, 0x80, 0x82, 1, 2]);
             });
             [out, vec![0xc0]].concat()
         }),

@@ -37,8 +37,8 @@ const FINDINGS: [(&str, &str, &str); 12] = [
     (
         "era1",
         "total-difficulty-does-not-follow",
-        "a reader that went on behind a block did not know its total difficulty, and took the block \
-         that had been refused",
+        "a reader that went on behind a block did not know its total difficulty, and took what had \
+         been refused",
     ),
     (
         "marker",
