@@ -16,12 +16,15 @@ use seglog::{
 
 use crate::{must, take_long};
 
-const OPTIONS: LogOptions = LogOptions {
-    chain: ChainTag::new(0),
-    first: Height::new(0),
-    segment_bytes_max: 4_000,
-    advance_bytes: 0,
-};
+fn options() -> LogOptions {
+    LogOptions {
+        chain: ChainTag::new(0),
+        first: Height::new(0),
+        segment_bytes_max: 4_000,
+        advance_bytes: 0,
+        ..LogOptions::default()
+    }
+}
 
 const MAGIC: [u8; 8] = *b"\x89SEGL\r\n\x1a";
 const MARKER: [u8; 4] = *b"\xb5rec";
@@ -165,7 +168,7 @@ fn is_refusal(error: &LogError) -> bool {
 
 fn check(disk: &SimDisk) {
     let before = files(disk);
-    let opened = Reader::open(Arc::new(disk.clone()), OPTIONS.chain);
+    let opened = Reader::open(Arc::new(disk.clone()), options().chain);
     let read = opened.map(|(reader, next, recovered)| {
         let findings = must("a check", reader.check());
         let next = next.unwrap_or_default();
@@ -180,7 +183,7 @@ fn check(disk: &SimDisk) {
     assert!(files(disk) == before, "reading wrote");
 
     let disk = disk.after_kill();
-    let opened = Log::open(Arc::new(disk.clone()), OPTIONS);
+    let opened = Log::open(Arc::new(disk.clone()), options());
     let ((found, next, recovered), (log, written)) = match (read, opened) {
         (Ok(read), Ok(opened)) => (read, opened),
         (Err(read), Err(written)) => {
@@ -201,7 +204,10 @@ fn check(disk: &SimDisk) {
 
 /// What is opened once more and appended to keeps what it had.
 fn check_append(disk: &SimDisk, found: &Records, next: Height) {
-    let (mut log, recovered) = must("opening again", Log::open(Arc::new(disk.clone()), OPTIONS));
+    let (mut log, recovered) = must(
+        "opening again",
+        Log::open(Arc::new(disk.clone()), options()),
+    );
     assert_eq!(log.next(), next);
     let (again, error) = records(&log.reader(), next);
     assert!(&again == found, "other records when it is opened again");
@@ -214,7 +220,7 @@ fn check_append(disk: &SimDisk, found: &Records, next: Height) {
     drop(log);
     let (log, last) = must(
         "the last opening",
-        Log::open(Arc::new(disk.clone()), OPTIONS),
+        Log::open(Arc::new(disk.clone()), options()),
     );
     assert_eq!(log.next(), next.next());
     assert_eq!(last.absent, recovered.absent);

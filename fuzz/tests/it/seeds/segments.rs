@@ -23,6 +23,7 @@ fn files() -> Vec<Vec<u8>> {
         first: Height::new(0),
         segment_bytes_max: 200,
         advance_bytes: 0,
+        ..LogOptions::default()
     };
     let (mut log, _) = Log::open(Arc::new(disk.clone()), options).unwrap();
     for number in 0..8_u8 {
