@@ -6,14 +6,16 @@
 //! written in advance, because bytes that are there already make syncs cheap. What a spare holds is
 //! of another segment and never checks.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::disk::Access;
 use crate::error::{LogError, LogResult};
 use crate::log::{Log, Tip, draw};
+use crate::pack::make_plain;
 use crate::segment::{SPARE, SegmentNumber};
-use crate::walk::{Link, Step, Walk};
+use crate::walk::{Link, Segment, Step, Walk};
 use crate::{Height, SEGMENT_HEADER_BYTES};
 
 impl Log {
@@ -48,8 +50,10 @@ impl Log {
         if next == self.next {
             return Ok(());
         }
-        let cut = self.cut_tip(next);
-        cut.map_err(|error| self.poison(error))
+        self.cut_begins_or_ends();
+        self.cut_tip(next).map_err(|error| self.poison(error))?;
+        self.cut_begins_or_ends();
+        Ok(())
     }
 
     fn cut_tip(&mut self, next: Height) -> LogResult<()> {
@@ -72,7 +76,7 @@ impl Log {
         let segment = if number == self.segment() {
             self.tip.segment.clone()
         } else {
-            self.shared.open_segment(number, Access::Write)?
+            self.open_to_cut(number)?
         };
         let mut walk = Walk::new(segment.clone());
         let mut counted_bytes = 0;
@@ -106,6 +110,23 @@ impl Log {
         Ok(())
     }
 
+    /// Whoever is packing a segment gives up, and nobody begins to before the cut is whole.
+    fn cut_begins_or_ends(&self) {
+        let _names = self.shared.names();
+        self.shared.cuts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn open_to_cut(&self, number: SegmentNumber) -> LogResult<Segment> {
+        match self.shared.open_segment(number, Access::Write) {
+            Ok(segment) if segment.is_packed() => {
+                let _names = self.shared.names();
+                make_plain(&self.shared, number)?;
+                self.shared.open_segment(number, Access::Write)
+            }
+            opened => opened,
+        }
+    }
+
     /// Cuts at the tail, durably: segments in which every record is below `tail` go. The segment
     /// that is written to stays.
     ///
@@ -114,19 +135,18 @@ impl Log {
     pub fn prune(&mut self, tail: Height) -> LogResult<()> {
         self.check_writable()?;
         self.check_range(tail)?;
-        loop {
-            let oldest = self.shared.known(|known| {
-                let mut segments = known.firsts.iter();
-                let (oldest, _) = segments.next()?;
-                let (_, second) = segments.next()?;
-                (*second <= tail).then_some(*oldest)
-            });
-            let Some(oldest) = oldest else {
-                return Ok(());
-            };
+        self.cut_begins_or_ends();
+        while let Some(oldest) = self.shared.known(|known| {
+            let mut segments = known.firsts.iter();
+            let (oldest, _) = segments.next()?;
+            let (_, second) = segments.next()?;
+            (*second <= tail).then_some(*oldest)
+        }) {
             let dropped = self.drop_segment(oldest);
             dropped.map_err(|error| self.poison(error))?;
         }
+        self.cut_begins_or_ends();
+        Ok(())
     }
 
     /// Takes a segment's file away, durably.
@@ -149,6 +169,12 @@ impl Log {
             shared.disk.rename(&name, SPARE)
         } else {
             shared.disk.remove(&name)
+        };
+        let gone = match gone {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                shared.disk.remove(&number.packed_name())
+            }
+            gone => gone,
         };
         let gone = gone.and_then(|()| shared.disk.sync_names());
         gone.map_err(|error| shared.io(&name, error))

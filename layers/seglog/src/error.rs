@@ -5,6 +5,7 @@
 
 use std::io;
 
+use crate::packed::{self, PackedFault};
 use crate::segment::SegmentNumber;
 use crate::{ChainTag, Height};
 
@@ -111,6 +112,30 @@ impl LogError {
         } else {
             Self::Io { place, source }
         }
+    }
+
+    /// What a file of a segment said: a packed one knows where it is damaged.
+    pub(crate) fn of_file(place: &str, segment: SegmentNumber, source: io::Error) -> Self {
+        let fault = source.get_ref().and_then(|error| error.downcast_ref());
+        match fault {
+            Some(PackedFault::Damaged { offset, what }) => {
+                return Self::Damaged {
+                    place: place.to_owned(),
+                    segment,
+                    offset: *offset,
+                    what,
+                };
+            }
+            Some(PackedFault::TooNew { found }) => {
+                return Self::TooNew {
+                    place: place.to_owned(),
+                    found: *found,
+                    known: packed::VERSION,
+                };
+            }
+            None => {}
+        }
+        Self::io(place.to_owned(), source)
     }
 
     /// Whether there is no space.

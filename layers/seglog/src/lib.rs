@@ -9,6 +9,7 @@
 //! | `record`, `segment` | the layout: headers, names |
 //! | `log`, `ahead` | appending, syncing, rolling over; the next segment's file, in advance |
 //! | `cut` | truncating at the tip, pruning at the tail |
+//! | `pack`, `packed` | packing sealed segments; a packed segment as the file that it stands for |
 //! | `recover` | opening: what a crash left behind |
 //! | `read`, `walk` | one record by its place, records in a row, checking everything |
 //! | `disk` | the seam to the file system; `sim` is a disk that fails and forgets |
@@ -28,6 +29,8 @@ mod cut;
 pub mod disk;
 mod error;
 mod log;
+mod pack;
+mod packed;
 mod read;
 mod record;
 mod recover;
@@ -39,6 +42,7 @@ mod walk;
 pub use checksum::checksum;
 pub use error::{LogError, LogResult};
 pub use log::{Log, LogOptions};
+pub use pack::{Packed, Packer};
 pub use read::{Finding, Prefix, Reader, Scan};
 pub use record::HEADER_BYTES;
 pub use recover::{Cut, Recovered};

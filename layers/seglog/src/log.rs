@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -20,6 +20,7 @@ use crate::ahead::Ahead;
 use crate::checksum;
 use crate::disk::{Access, Disk, write_all};
 use crate::error::{LogError, LogResult};
+use crate::packed::PackedFile;
 use crate::read::Reader;
 use crate::record::Header;
 use crate::segment::{COMING, SPARE, SegmentHeader, SegmentNumber};
@@ -79,6 +80,11 @@ pub(crate) struct Shared {
     changing: Mutex<()>,
     /// Held while names change that a segment may take.
     names: Mutex<()>,
+    /// Held while a segment is packed.
+    pub(crate) packing: Mutex<()>,
+    /// Counts beginnings and ends of cuts, while names are held: odd while one is on its way, and
+    /// for good if it failed.
+    pub(crate) cuts: AtomicU64,
     /// The spare was written in this life of the log.
     pub(crate) spare_is_warm: AtomicBool,
 }
@@ -100,6 +106,8 @@ impl Shared {
             known: ArcSwap::default(),
             changing: Mutex::default(),
             names: Mutex::default(),
+            packing: Mutex::default(),
+            cuts: AtomicU64::default(),
             spare_is_warm: AtomicBool::default(),
         }
     }
@@ -125,21 +133,32 @@ impl Shared {
         LogError::io(self.disk.place(name), error)
     }
 
-    /// The file of a segment, its header checked.
+    /// The file of a segment, plain or packed, its header checked. A packed one is never opened to
+    /// be written: [`crate::pack::make_plain`] comes first.
     pub(crate) fn open_segment(&self, number: SegmentNumber, access: Access) -> LogResult<Segment> {
-        let name = number.file_name();
+        let (name, packed_name) = (number.file_name(), number.packed_name());
         let place = self.disk.place(&name);
-        let file = self.disk.open(&name, access).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                LogError::Absent {
-                    place: place.clone(),
-                    segment: number,
-                }
-            } else {
-                LogError::io(place.clone(), error)
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        match self.disk.open(&name, access) {
+            Err(error) if is_missing(&error) => {}
+            opened => {
+                let file = opened.map_err(|error| LogError::io(place.clone(), error))?;
+                return Segment::open(file, place.into(), (self.chain, number));
             }
-        })?;
-        Segment::open(file, place.into(), (self.chain, number))
+        }
+        let packed_place = self.disk.place(&packed_name);
+        let file = match self.disk.open(&packed_name, Access::Read) {
+            Err(error) if is_missing(&error) => {
+                return Err(LogError::Absent {
+                    place,
+                    segment: number,
+                });
+            }
+            opened => opened.and_then(PackedFile::open),
+        };
+        let file = file.map_err(|error| LogError::of_file(&packed_place, number, error))?;
+        let of = (self.chain, number);
+        Segment::open(Arc::new(file), packed_place.into(), of)
     }
 }
 

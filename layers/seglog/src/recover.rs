@@ -7,13 +7,13 @@
 //! never cut here.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
 use crate::ahead::AHEAD;
 use crate::disk::{Access, Disk};
 use crate::error::{LogError, LogResult};
 use crate::log::{Log, LogOptions, Shared, Tip, begin_segment};
+use crate::pack::{PACKING, make_plain};
 use crate::read::Reader;
 use crate::segment::SegmentNumber;
 use crate::walk::{Behind, Link, NOTHING, Segment, Step, Walk};
@@ -50,11 +50,18 @@ fn look(shared: &Arc<Shared>, access: Access) -> LogResult<(Option<Segment>, Rec
         .filter_map(|name| SegmentNumber::of_file_name(name))
         .collect();
     numbers.sort_unstable();
+    // A segment is plain and packed after a crash between the two.
+    numbers.dedup();
     let mut recovered = Recovered::default();
     let mut firsts = BTreeMap::new();
     let mut last: Option<Segment> = None;
     for number in numbers.iter().copied() {
         let is_last = Some(&number) == numbers.last();
+        let is_plain = || shared.disk.open(&number.file_name(), Access::Read).is_ok();
+        if is_last && access != Access::Read && !is_plain() {
+            // Whoever cut up to here did not come to making it plain.
+            make_plain(shared, number)?;
+        }
         let access = if is_last { access } else { Access::Read };
         let segment = shared.open_segment(number, access)?;
         if let Some(before) = &last {
@@ -115,12 +122,19 @@ fn find_end(segment: Segment, options: &LogOptions) -> LogResult<End> {
     })
 }
 
-/// Removes what was written in advance and not finished.
-fn remove_ahead(shared: &Shared) -> LogResult<()> {
-    match shared.disk.remove(AHEAD) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(shared.io(AHEAD, error)),
-        _ => Ok(()),
+/// Removes what was not finished: space in advance, a segment being packed, and the packed form of
+/// a segment that is still plain.
+fn remove_unfinished(shared: &Shared) -> LogResult<()> {
+    let names = shared.disk.names().map_err(|error| shared.io("", error))?;
+    for name in &names {
+        let plain = SegmentNumber::of_file_name(name).map(SegmentNumber::file_name);
+        let is_doubled = plain.is_some_and(|plain| plain != *name && names.contains(&plain));
+        if is_doubled || [AHEAD, PACKING].contains(&name.as_str()) {
+            let removed = shared.disk.remove(name);
+            removed.map_err(|error| shared.io(name, error))?;
+        }
     }
+    Ok(())
 }
 
 impl Log {
@@ -133,7 +147,7 @@ impl Log {
         let shared = Arc::new(Shared::new(disk, options.chain));
         let (last, mut recovered) = look(&shared, Access::Write)?;
         let Some(last) = last else {
-            remove_ahead(&shared)?;
+            remove_unfinished(&shared)?;
             let tip = begin_segment(&shared, SegmentNumber::default(), options.first)?;
             return Ok((Self::new(shared, options, tip, options.first), recovered));
         };
@@ -172,7 +186,7 @@ impl Log {
         // records to come say that everything before them is.
         let synced = segment.file.sync();
         synced.map_err(|error| segment.io(error))?;
-        remove_ahead(&shared)?;
+        remove_unfinished(&shared)?;
         let synced = shared.disk.sync_names();
         synced.map_err(|error| shared.io("", error))?;
         let file_bytes = if behind.is_there { end } else { file_bytes };

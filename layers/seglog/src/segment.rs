@@ -50,12 +50,18 @@ impl SegmentNumber {
         format!("{:010}.seg", self.0)
     }
 
-    /// The segment whose file has this name.
+    /// The name of its file when it is packed.
+    #[must_use]
+    pub fn packed_name(self) -> String {
+        format!("{:010}.segz", self.0)
+    }
+
+    /// The segment whose file has this name, plain or packed.
     #[must_use]
     pub fn of_file_name(name: &str) -> Option<Self> {
-        let digits = name.strip_suffix(".seg")?;
+        let (digits, _) = name.split_once('.')?;
         let number = Self(digits.parse().ok()?);
-        (number.file_name() == name).then_some(number)
+        (number.file_name() == name || number.packed_name() == name).then_some(number)
     }
 }
 

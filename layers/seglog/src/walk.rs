@@ -37,7 +37,7 @@ impl Segment {
     ) -> LogResult<Self> {
         let mut bytes = [0; crate::segment::HEADER_LEN];
         let read = read_full(&*file, 0, &mut bytes)
-            .map_err(|error| LogError::io(place.to_string(), error))?;
+            .map_err(|error| LogError::of_file(&place, of.1, error))?;
         let read = bytes.get(..read).unwrap_or_default();
         let (header, checksum) = SegmentHeader::decode(read, of, &|| place.to_string())?;
         Ok(Self {
@@ -49,7 +49,7 @@ impl Segment {
     }
 
     pub(crate) fn io(&self, error: std::io::Error) -> LogError {
-        LogError::io(self.place.to_string(), error)
+        LogError::of_file(&self.place, self.header.number, error)
     }
 
     pub(crate) fn damaged(&self, offset: u64, what: &'static str) -> LogError {
@@ -59,6 +59,11 @@ impl Segment {
             offset,
             what,
         }
+    }
+
+    /// Whether its file is packed, which its name tells.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.place.ends_with(".segz")
     }
 
     pub(crate) fn len(&self) -> LogResult<u64> {

@@ -30,6 +30,17 @@ fn small() -> (SimDisk, Records) {
     (disk, all)
 }
 
+/// The same with its sealed segments packed.
+fn small_and_packed() -> (SimDisk, Records) {
+    let (disk, all) = small();
+    let (log, _) = Log::open(Arc::new(disk.clone()), options(0)).unwrap();
+    for number in 0..2 {
+        let packed = log.packer().pack(SegmentNumber::new(number)).unwrap();
+        assert!(packed.is_some());
+    }
+    (disk, all)
+}
+
 fn names(disk: &SimDisk) -> Vec<String> {
     let mut names = disk.names().unwrap();
     names.sort();
@@ -91,16 +102,20 @@ fn look(disk: &SimDisk, all: &Records, context: &str) -> Outcome {
 
 #[test]
 fn a_file_cut_at_every_length_is_told_or_a_shorter_tail() {
-    let (disk, all) = small();
-    let files = names(&disk);
+    cut_at_every_length(&small());
+    cut_at_every_length(&small_and_packed());
+}
+
+fn cut_at_every_length((disk, all): &(SimDisk, Records)) {
+    let files = names(disk);
     let mut shorter = 0;
     for name in &files {
         let bytes = disk.bytes(name).unwrap();
         let is_last = Some(name) == files.last();
         for len in 0..bytes.len() {
             let context = format!("{name} cut at {len}");
-            let damaged = with(&disk, name, &bytes[..len]);
-            let outcome = look(&damaged, &all, &context);
+            let damaged = with(disk, name, &bytes[..len]);
+            let outcome = look(&damaged, all, &context);
             // The end of the last file cannot be told from one that never was longer: who keeps
             // the index knows.
             assert_ne!(outcome, Outcome::Same, "{context}");
@@ -116,8 +131,13 @@ fn a_file_cut_at_every_length_is_told_or_a_shorter_tail() {
 
 #[test]
 fn a_flip_of_every_bit_is_told_or_a_shorter_tail() {
-    let (disk, all) = small();
-    let files = names(&disk);
+    flip_every_bit(&small());
+    flip_every_bit(&small_and_packed());
+}
+
+fn flip_every_bit((disk, all): &(SimDisk, Records)) {
+    let files = names(disk);
+    let mut unnoticed = 0;
     for name in &files {
         let bytes = disk.bytes(name).unwrap();
         let is_last = Some(name) == files.last();
@@ -125,9 +145,11 @@ fn a_flip_of_every_bit_is_told_or_a_shorter_tail() {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let context = format!("{name} bit {bit}");
-            let damaged = with(&disk, name, &flipped);
-            let outcome = look(&damaged, &all, &context);
+            let damaged = with(disk, name, &flipped);
+            let outcome = look(&damaged, all, &context);
             match outcome {
+                // Some bits of a frame mean nothing to who unpacks it: every byte comes out right.
+                Outcome::Same if name.ends_with(".segz") && bit / 8 >= 64 + 4 => unnoticed += 1,
                 Outcome::Told => {}
                 // Only the last record has nobody behind it who says that it was durable.
                 Outcome::Shorter(left) => assert!(is_last && left == all.len() - 1, "{context}"),
@@ -135,6 +157,8 @@ fn a_flip_of_every_bit_is_told_or_a_shorter_tail() {
             }
         }
     }
+    println!("{unnoticed} bits mean nothing");
+    assert!(unnoticed < 20, "{unnoticed}");
 }
 
 #[test]

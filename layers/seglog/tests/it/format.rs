@@ -68,6 +68,38 @@ fn flipped(at: usize) -> Vec<u8> {
     bytes
 }
 
+/// The golden file packed in one frame that zstd stores as it is: a frame header for 489 bytes and
+/// one raw block (RFC 8878, 3.1.1).
+fn packed() -> Vec<u8> {
+    let plain = golden();
+    let len = u32::try_from(plain.len()).unwrap();
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x60];
+    frame.extend_from_slice(&u16::try_from(len - 256).unwrap().to_le_bytes());
+    frame.extend_from_slice(&((len << 3) | 1).to_le_bytes()[..3]);
+    frame.extend_from_slice(&plain);
+    let table = u32::try_from(frame.len()).unwrap().to_le_bytes();
+    let mut header = b"\x89SEGZ\r\n\x1a\x01\0\0\0\0\0\0\0".to_vec();
+    header.extend_from_slice(&u64::from(len).to_le_bytes());
+    for field in [65_536, crc32c::crc32c(&table)] {
+        header.extend_from_slice(&field.to_le_bytes());
+    }
+    header.extend_from_slice(&[0; 28]);
+    let (mut bytes, _) = sealed(header, 0);
+    assert_eq!(bytes.len(), 64);
+    bytes.extend_from_slice(&table);
+    bytes.extend(frame);
+    bytes
+}
+
+/// The packed file changed at one place, the checksum of its header made right again.
+fn repacked(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = packed();
+    change(&mut bytes);
+    let checksum = crc32c::crc32c(&bytes[..60]);
+    bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
 /// Every fixture and how it is made.
 fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
     let golden = golden();
@@ -82,6 +114,37 @@ fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
         ("corrupt-truncated.seg", golden[..63].to_vec()),
         ("corrupt-zeros.seg", vec![0; golden.len()]),
         ("corrupt-number.seg", reheaded(|bytes| bytes[24] = 8)),
+        ("golden-packed-v1.segz", packed()),
+        ("newer-packed-version.segz", repacked(|bytes| bytes[8] = 2)),
+        (
+            "corrupt-packed-magic.segz",
+            repacked(|bytes| bytes[4] = b'Y'),
+        ),
+        (
+            "corrupt-packed-length.segz",
+            repacked(|bytes| bytes[17] = 0xff),
+        ),
+        (
+            "corrupt-packed-frames.segz",
+            repacked(|bytes| bytes[24..28].fill(0)),
+        ),
+        (
+            "corrupt-packed-frames-huge.segz",
+            repacked(|bytes| bytes[27] = 0xff),
+        ),
+        (
+            "corrupt-packed-bomb.segz",
+            repacked(|bytes| bytes[16..24].fill(0xff)),
+        ),
+        (
+            "corrupt-packed-table.segz",
+            repacked(|bytes| bytes[64] ^= 1),
+        ),
+        (
+            "corrupt-packed-frame.segz",
+            repacked(|bytes| bytes[68] ^= 1),
+        ),
+        ("corrupt-packed-truncated.segz", packed()[..500].to_vec()),
     ]
 }
 
@@ -104,14 +167,26 @@ fn the_fixtures_are_laid_out_as_the_page_says() {
 fn disk(name: &str) -> Arc<SimDisk> {
     let disk = SimDisk::new();
     let bytes = fs::read(fixture(name)).unwrap();
-    disk.put(&SegmentNumber::new(7).file_name(), &bytes);
+    let number = SegmentNumber::new(7);
+    let is_packed = name.ends_with(".segz");
+    let file = if is_packed {
+        number.packed_name()
+    } else {
+        number.file_name()
+    };
+    disk.put(&file, &bytes);
     Arc::new(disk)
 }
 
 #[test]
 fn the_golden_file_is_read_and_written_on() {
-    let (reader, next, recovered) =
-        Reader::open(disk("golden-v1.seg"), ChainTag::new(CHAIN)).unwrap();
+    for name in ["golden-v1.seg", "golden-packed-v1.segz"] {
+        read_and_write_on(name);
+    }
+}
+
+fn read_and_write_on(name: &str) {
+    let (reader, next, recovered) = Reader::open(disk(name), ChainTag::new(CHAIN)).unwrap();
     assert_eq!(next, Some(Height::new(1_003)), "{recovered:?}");
     assert_eq!(recovered.cut, None);
     let found = records(&reader, Height::new(1_003)).unwrap();
@@ -127,7 +202,7 @@ fn the_golden_file_is_read_and_written_on() {
         chain: ChainTag::new(CHAIN),
         ..LogOptions::default()
     };
-    let (mut log, _) = Log::open(disk("golden-v1.seg"), options).unwrap();
+    let (mut log, _) = Log::open(disk(name), options).unwrap();
     log.append(Height::new(1_003), b"more").unwrap();
     log.sync().unwrap();
     assert!(log.reader().check().unwrap().is_empty());
@@ -147,16 +222,12 @@ fn the_corrupt_files_are_refused() {
             other => panic!("{name}: {other:?}"),
         }
     }
-    let refused = Reader::open(disk("newer-version.seg"), ChainTag::new(CHAIN)).map(drop);
-    assert!(
-        matches!(
-            refused,
-            Err(LogError::TooNew {
-                found: 2,
-                known: 1,
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
+    for name in ["newer-version.seg", "newer-packed-version.segz"] {
+        let refused = Reader::open(disk(name), ChainTag::new(CHAIN)).map(drop);
+        let found = |error: &LogError| match error {
+            LogError::TooNew { found, known, .. } => (*found, *known),
+            other => panic!("{name}: {other}"),
+        };
+        assert_eq!(found(&refused.unwrap_err()), (2, 1), "{name}");
+    }
 }

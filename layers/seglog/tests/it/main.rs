@@ -7,3 +7,4 @@ mod format;
 mod images;
 mod life;
 mod model;
+mod pack;

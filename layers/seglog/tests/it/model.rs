@@ -10,7 +10,9 @@ use std::sync::Arc;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use seglog::disk::Disk;
-use seglog::{ChainTag, Height, Log, LogError, LogOptions, LogResult, Place, Reader};
+use seglog::{
+    ChainTag, Height, Log, LogError, LogOptions, LogResult, Place, Reader, SegmentNumber,
+};
 
 /// One step of a life.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub(crate) enum Act {
     /// Cuts at the tail, keeping so many records.
     Prune(u64),
     Reopen,
+    /// Packs the segment this many before the one that is written to.
+    Pack(u64),
 }
 
 /// What was done so far.
@@ -108,7 +112,7 @@ pub(crate) fn script(dice: &mut ChaCha8Rng, steps: usize) -> Vec<Act> {
     let mut last: Vec<Vec<u8>> = vec![vec![1; 40]];
     let mut acts = Vec::with_capacity(steps);
     for _ in 0..steps {
-        acts.push(match dice.random_range(0..20) {
+        acts.push(match dice.random_range(0..21) {
             0..=9 => {
                 let again = dice.random_bool(0.2);
                 let len = match dice.random_range(0..10) {
@@ -119,7 +123,9 @@ pub(crate) fn script(dice: &mut ChaCha8Rng, steps: usize) -> Vec<Act> {
                 let payload = if again {
                     last[dice.random_range(0..last.len())].clone()
                 } else {
-                    (0..len).map(|_| dice.random()).collect()
+                    (0..len)
+                        .map(|_| dice.random_range(0..4))
+                        .collect::<Vec<u8>>()
                 };
                 last.push(payload.clone());
                 Act::Append(payload)
@@ -127,6 +133,7 @@ pub(crate) fn script(dice: &mut ChaCha8Rng, steps: usize) -> Vec<Act> {
             10..=15 => Act::Sync,
             16 | 17 => Act::Truncate(dice.random_range(0..6)),
             18 => Act::Prune(dice.random_range(0..8)),
+            19 => Act::Pack(dice.random_range(0..3)),
             _ => Act::Reopen,
         });
     }
@@ -149,20 +156,25 @@ pub(crate) fn live(
         Err(error) => return (model, Err(error)),
     };
     for act in acts {
-        if let Err(error) = step(&mut log, &mut model, disk, options, act) {
+        if matches!(act, Act::Reopen) {
+            // One log at a time.
+            drop(log);
+            log = match Log::open(Arc::clone(disk), options) {
+                Ok((again, recovered)) => {
+                    assert_eq!(again.next().get(), model.next(), "{recovered:?}");
+                    again
+                }
+                Err(error) => return (model, Err(error)),
+            };
+        }
+        if let Err(error) = step(&mut log, &mut model, act) {
             return (model, Err(error));
         }
     }
     (model, Ok(log))
 }
 
-fn step(
-    log: &mut Log,
-    model: &mut Model,
-    disk: &Arc<dyn Disk>,
-    options: LogOptions,
-    act: &Act,
-) -> LogResult<()> {
+fn step(log: &mut Log, model: &mut Model, act: &Act) -> LogResult<()> {
     match act {
         Act::Append(payload) => {
             let height = Height::new(model.next());
@@ -198,10 +210,12 @@ fn step(
             model.payloads.drain(..usize::try_from(gone).unwrap());
             model.synced = model.synced.max(model.first);
         }
+        Act::Pack(before) => {
+            if let Some(number) = log.segment().get().checked_sub(*before) {
+                log.packer().pack(SegmentNumber::new(number))?;
+            }
+        }
         Act::Reopen => {
-            let (again, recovered) = Log::open(Arc::clone(disk), options)?;
-            assert_eq!(again.next().get(), model.next(), "{recovered:?}");
-            *log = again;
             // Opening makes durable what it finds.
             model.synced = model.next();
         }

@@ -1,0 +1,216 @@
+//! Packed segments: read at random, in a row and beside packing; cut, pruned and packed again.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use seglog::disk::{Disk, Folder};
+use seglog::sim::SimDisk;
+use seglog::{ChainTag, Height, Log, LogOptions, Place, Reader, SegmentNumber};
+
+use crate::model::records;
+
+const SEED: u64 = 0x7061_636b;
+
+fn options(segment_bytes_max: u64) -> LogOptions {
+    LogOptions {
+        chain: ChainTag::new(5),
+        segment_bytes_max,
+        advance_bytes: 0,
+        ..LogOptions::default()
+    }
+}
+
+/// Bytes that zstd makes a fourth of.
+fn payload(dice: &mut ChaCha8Rng, len: usize) -> Vec<u8> {
+    (0..len).map(|_| dice.random_range(0..4)).collect()
+}
+
+fn pack_all(log: &Log) -> (u64, u64) {
+    let (mut plain, mut packed) = (0, 0);
+    for (number, _) in log.reader().segments() {
+        if let Some(done) = log.packer().pack(number).unwrap() {
+            plain += done.plain_bytes;
+            packed += done.packed_bytes;
+        }
+    }
+    (plain, packed)
+}
+
+/// A log of records of 0 to 200,000 bytes in segments of 1 MB, some frames each.
+fn long(disk: &SimDisk) -> (Log, Vec<(Place, Vec<u8>)>) {
+    let mut dice = ChaCha8Rng::seed_from_u64(SEED);
+    let (mut log, _) = Log::open(Arc::new(disk.clone()), options(1 << 20)).unwrap();
+    let mut all = Vec::new();
+    for number in 0..60 {
+        let len = match number % 3 {
+            0 => dice.random_range(0..300),
+            1 => dice.random_range(0..30_000),
+            _ => dice.random_range(0..200_000),
+        };
+        let bytes = payload(&mut dice, len);
+        let place = log.append(Height::new(number), &bytes).unwrap();
+        all.push((place, bytes));
+    }
+    log.sync().unwrap();
+    assert!(log.segment().get() >= 2, "{:?}", log.segment());
+    (log, all)
+}
+
+fn read_all(reader: &Reader, all: &[(Place, Vec<u8>)]) {
+    let mut buffer = Vec::new();
+    let mut dice = ChaCha8Rng::seed_from_u64(SEED);
+    for _ in 0..300 {
+        let at = dice.random_range(0..all.len());
+        let (place, bytes) = &all[at];
+        let read = reader
+            .read(Height::new(at as u64), place, &mut buffer)
+            .unwrap();
+        assert!(read == *bytes, "record {at}");
+    }
+    let found = records(reader, Height::new(all.len() as u64)).unwrap();
+    assert!(
+        found
+            .iter()
+            .map(|(_, bytes)| bytes)
+            .eq(all.iter().map(|(_, bytes)| bytes))
+    );
+    assert!(reader.check().unwrap().is_empty());
+}
+
+#[test]
+fn places_stay_true_when_segments_are_packed() {
+    println!("seed {SEED:#x}");
+    let disk = SimDisk::new();
+    let (log, all) = long(&disk);
+    let early = log.reader();
+    read_all(&early, &all);
+    let (plain, packed) = pack_all(&log);
+    assert!(packed * 3 < plain, "{plain} bytes, {packed} packed");
+    read_all(&early, &all);
+    assert_eq!(pack_all(&log), (0, 0), "once is enough");
+    drop(log);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (reader, _, _) = Reader::open(Arc::clone(&shared), ChainTag::new(5)).unwrap();
+    read_all(&reader, &all);
+    let (mut log, recovered) = Log::open(shared, options(1 << 20)).unwrap();
+    assert_eq!(recovered.cut, None);
+    read_all(&log.reader(), &all);
+    log.append(log.next(), b"goes on").unwrap();
+    let names = disk.names().unwrap();
+    assert!(names.contains(&"0000000000.segz".to_owned()), "{names:?}");
+    assert!(!names.contains(&"0000000000.seg".to_owned()), "{names:?}");
+}
+
+#[test]
+fn a_cut_makes_a_packed_segment_plain_and_pruning_takes_it_away() {
+    for to in [0, 1, 7, 13, 20, 31, 45, 58, 60] {
+        let disk = SimDisk::new();
+        let (mut log, all) = long(&disk);
+        pack_all(&log);
+        log.truncate(Height::new(to)).unwrap();
+        let kept = usize::try_from(to).unwrap();
+        read_all_but_none(&log, &all[..kept]);
+        log.append(log.next(), b"goes on").unwrap();
+        log.sync().unwrap();
+        drop(log);
+        let (log, _) = Log::open(Arc::new(disk.clone()), options(1 << 20)).unwrap();
+        assert_eq!(log.next(), Height::new(to + 1));
+    }
+    let disk = SimDisk::new();
+    let (mut log, all) = long(&disk);
+    pack_all(&log);
+    log.prune(Height::new(59)).unwrap();
+    assert_eq!(log.first(), log.reader().segments()[0].1);
+    assert!(!disk.names().unwrap().iter().any(|name| name.ends_with("z")));
+    let first = usize::try_from(log.first().get()).unwrap();
+    let found = records(&log.reader(), log.next()).unwrap();
+    assert_eq!(found.len(), all.len() - first);
+}
+
+fn read_all_but_none(log: &Log, all: &[(Place, Vec<u8>)]) {
+    if all.is_empty() {
+        assert_eq!(log.first(), log.next());
+    } else {
+        read_all(&log.reader(), all);
+    }
+}
+
+#[test]
+fn what_gains_nothing_stays_plain_and_so_does_the_segment_that_is_written_to() {
+    let disk = SimDisk::new();
+    let mut dice = ChaCha8Rng::seed_from_u64(SEED);
+    let (mut log, _) = Log::open(Arc::new(disk.clone()), options(10_000)).unwrap();
+    for number in 0..4 {
+        let mut bytes = vec![0_u8; 9_000];
+        dice.fill(&mut bytes[..]);
+        log.append(Height::new(number), &bytes).unwrap();
+    }
+    assert_eq!(pack_all(&log), (0, 0));
+    let packer = log.packer();
+    assert_eq!(packer.pack(SegmentNumber::new(77)).unwrap(), None);
+    let names = disk.names().unwrap();
+    assert!(names.iter().all(|name| name.ends_with(".seg")), "{names:?}");
+}
+
+#[test]
+fn damage_is_told_and_not_packed() {
+    let disk = SimDisk::new();
+    let (log, _) = long(&disk);
+    drop(log);
+    let mut bytes = disk.bytes("0000000000.seg").unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    disk.put("0000000000.seg", &bytes);
+    let (log, _) = Log::open(Arc::new(disk.clone()), options(1 << 20)).unwrap();
+    let refused = log.packer().pack(SegmentNumber::new(0)).unwrap_err();
+    assert!(refused.is_damage(), "{refused}");
+    assert_eq!(disk.bytes("packing.new"), None);
+    assert!(disk.bytes("0000000000.seg").unwrap() == bytes);
+}
+
+#[test]
+fn packing_beside_appends_cuts_and_readers_harms_none() {
+    println!("seed {SEED:#x}");
+    let dir = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(Folder::new(dir.path()));
+    let (mut log, _) = Log::open(Arc::clone(&disk), options(20_000)).unwrap();
+    let (packer, reader) = (log.packer(), log.reader());
+    let is_done = AtomicBool::new(false);
+    let mut dice = ChaCha8Rng::seed_from_u64(SEED);
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    let packed = std::thread::scope(|scope| {
+        let packing = scope.spawn(|| {
+            let mut packed = 0;
+            while !is_done.load(Ordering::Relaxed) {
+                for (number, _) in reader.segments() {
+                    packed += usize::from(packer.pack(number).unwrap().is_some());
+                }
+            }
+            packed
+        });
+        for round in 0..400_u32 {
+            let bytes = payload(&mut dice, 3_000);
+            log.append(log.next(), &bytes).unwrap();
+            all.push(bytes);
+            if round % 50 == 49 {
+                let left = all.len() - dice.random_range(0..40);
+                log.truncate(Height::new(left as u64)).unwrap();
+                all.truncate(left);
+            }
+        }
+        log.sync().unwrap();
+        is_done.store(true, Ordering::Relaxed);
+        packing.join().unwrap()
+    });
+    assert!(packed > 3, "{packed} segments were packed");
+    let found = records(&log.reader(), log.next()).unwrap();
+    assert!(found.iter().map(|(_, bytes)| bytes).eq(all.iter()));
+    drop(log);
+    let (log, _) = Log::open(disk, options(20_000)).unwrap();
+    assert_eq!(log.next().get(), all.len() as u64);
+    assert!(log.reader().check().unwrap().is_empty());
+}
