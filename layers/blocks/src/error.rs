@@ -9,8 +9,9 @@ use seglog::LogError;
 use storage_api::blocks::{BlockError, Height};
 use storage_api::{Error, ErrorKind};
 
-/// An error of the log as one of the store.
-pub(crate) fn of_log(error: LogError) -> Error {
+/// An error of a log as one of a store, with file, segment and offset in its words.
+#[must_use]
+pub fn of_log(error: LogError) -> Error {
     match error {
         LogError::Io { place, source } | LogError::Full { place, source } => {
             Error::from_io(source, place)

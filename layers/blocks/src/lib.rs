@@ -10,6 +10,7 @@
 //! | `store` | staging, appending, reading, cutting |
 //! | `open` | opening: what is beyond the commit point goes, what is short of it is told |
 //! | `check` | comparing index and segments; making the index again from the segments |
+//! | `follow` | a chain whose log is the truth and whose index follows it |
 //! | `error` | what an error of the log is to a block store |
 //!
 //! Invariants: the log may run ahead of the index and never behind it; a body is durable before its
@@ -20,6 +21,7 @@
 
 mod check;
 mod error;
+mod follow;
 mod layout;
 mod open;
 mod store;
@@ -27,5 +29,9 @@ mod store;
 mod tests;
 
 pub use check::{Checked, Rebuilt};
+pub use error::of_log;
+pub use follow::{
+    Compared, Followed, IndexCheck, LogBlock, LogBlocks, LogBlocksOptions, RecordPlace, WalkBack,
+};
 pub use open::{Opened, SegmentOptions};
 pub use store::{Cleanup, SegmentBlockStore, SegmentBlocks, Staged};

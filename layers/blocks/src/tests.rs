@@ -11,14 +11,14 @@ use storage_api::blocks::{BlockHash, Height, NewBlock, TxId};
 
 use super::layout::{BodyPlace, decode_place, decode_record, encode_place, encode_trailer};
 
-fn fixture(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    folder.join("tests/fixtures/segment-blocks").join(name)
+fn lines(name: &str) -> Vec<(String, Vec<u8>)> {
+    lines_of("segment-blocks", name)
 }
 
 /// A line of hex digits each, named.
-fn lines(name: &str) -> Vec<(String, Vec<u8>)> {
-    let text = fs::read_to_string(fixture(name)).unwrap();
+pub(crate) fn lines_of(format: &str, name: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let text = fs::read_to_string(folder.join(format).join(name)).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let line = |line: &str| {
         let (name, hex) = line.split_once(' ').unwrap();

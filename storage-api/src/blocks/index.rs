@@ -31,6 +31,9 @@ pub struct BlockIndex {
 /// What looks at blocks in a row, without their bodies.
 pub type VisitInfo<'v> = dyn FnMut(&BlockInfo) -> BlockResult<ControlFlow<()>> + 'v;
 
+/// What takes the rows of a block: table, key, value.
+pub type RowSink<'s> = dyn FnMut(TableId, &[u8], &[u8]) -> Result<()> + 's;
+
 impl BlockIndex {
     /// The tables, without checksum envelope.
     pub const TABLES: [TableDef; 5] = [
@@ -209,7 +212,6 @@ impl BlockIndex {
         let tx_count = u32::try_from(tx_ids.len())
             .map_err(|_| Error::invalid(format!("{} transactions in one block", tx_ids.len())))?;
         let body_bytes = body.len() as u64;
-        let key = layout::height_key(height);
         let info = BlockInfo {
             height,
             hash,
@@ -217,18 +219,9 @@ impl BlockIndex {
             tx_count,
             body_bytes,
         };
-        txn.put(self.index, &key, &layout::encode_info(&info))?;
-        txn.put(self.hashes, hash.as_bytes(), &layout::height_value(height))?;
-        if !tx_ids.is_empty() {
-            txn.put(self.tx_ids, &key, &layout::encode_tx_ids(tx_ids))?;
-        }
-        for (position, tx_id) in (0u32..).zip(tx_ids) {
-            txn.put(
-                self.txs,
-                &layout::tx_key(tx_id, TxPlace { height, position }),
-                &[],
-            )?;
-        }
+        self.rows(&info, tx_ids, &mut |table, key, value| {
+            txn.put(table, key, value)
+        })?;
         let empty = State {
             tail: height,
             tip: height,
@@ -244,6 +237,27 @@ impl BlockIndex {
         state.totals.body_bytes = more(state.totals.body_bytes, body_bytes)?;
         self.set_state(txn, Some(&state))?;
         Ok(BlockRef { height, hash })
+    }
+
+    /// Lends the rows of a block in these tables to `sink`, all but the row of totals: what
+    /// [`Self::append`] puts, in its order.
+    ///
+    /// # Errors
+    /// What `sink` says.
+    pub fn rows(&self, info: &BlockInfo, tx_ids: &[TxId], sink: &mut RowSink<'_>) -> Result<()> {
+        let height = info.height;
+        let key = layout::height_key(height);
+        sink(self.index, &key, &layout::encode_info(info))?;
+        let value = layout::height_value(height);
+        sink(self.hashes, info.hash.as_bytes(), &value)?;
+        if !tx_ids.is_empty() {
+            sink(self.tx_ids, &key, &layout::encode_tx_ids(tx_ids))?;
+        }
+        for (position, tx_id) in (0u32..).zip(tx_ids) {
+            let key = layout::tx_key(tx_id, TxPlace { height, position });
+            sink(self.txs, &key, &[])?;
+        }
+        Ok(())
     }
 
     /// The newest block.

@@ -22,7 +22,7 @@ mod words;
 use std::ops::ControlFlow;
 
 pub use auto_commit::{AutoCommit, KvBlockStore};
-pub use index::{BlockIndex, VisitInfo};
+pub use index::{BlockIndex, RowSink, VisitInfo};
 pub use kv::KvBlocks;
 pub use words::{
     BlockHash, BlockInfo, BlockQuery, BlockRef, BlockTotals, HASH_BYTES_MAX, Height, NewBlock,
