@@ -14,8 +14,8 @@ use blocks::of_log;
 use seglog::{Finding, Log, Reader as LogReader};
 use storage_api::blocks::{BlockHash, Height};
 use storage_api::{
-    ChecksumSetting, Cursor, Error, KeyRange, KvStore, Reader, Result, Schema, TableDef, TableId,
-    WriteTxn,
+    ChecksumSetting, Cursor, Error, ErrorKind, KeyRange, KvStore, Reader, Result, Schema, TableDef,
+    TableId, WriteTxn,
 };
 
 use super::layout::{self, At, BLOCKS, END_KEY, Entry, LOG};
@@ -346,31 +346,29 @@ impl<S: KvStore> BlockDatabase<S> {
     /// nothing. Cost: two reads of the log.
     ///
     /// # Errors
-    /// `Store` with `Io`; what does not agree is an answer.
+    /// `Store` with `Io`, or with `Corruption` for a key that is no number; other things that do
+    /// not agree are an answer.
     pub fn check<R: Reader>(&self, reader: &R) -> DatabaseResult<DatabaseCheck> {
         let mut check = DatabaseCheck {
             segments: self.reader.check().map_err(of_log)?,
             ..DatabaseCheck::default()
         };
         let mut rows = reader.cursor(self.blocks, KeyRange::all())?;
-        let mut row = rows.next()?;
         let mut named = 0_u64;
-        while let Some(entry) = row {
-            let number = layout::number_of_key(entry.key)?;
-            let read = layout::decode_entry(entry.value).and_then(|entry| match entry.at {
-                Some(at) => self.read(number, &entry.id, &at).map(Some),
-                None => Ok(None),
+        while let Some(row) = rows.next()? {
+            let number = layout::number_of_key(row.key)?;
+            let entry = layout::decode_entry(row.value);
+            let is_removed = matches!(entry, Ok(Entry { at: None, .. }));
+            let read = entry.and_then(|entry| match entry.at {
+                Some(at) => self.read(number, &entry.id, &at).map(drop),
+                None => Ok(()),
             });
             match read {
-                Ok(Some(_)) => check.sound_blocks += 1,
-                Ok(None) => check.removed_blocks += 1,
+                Ok(()) if is_removed => check.removed_blocks += 1,
+                Ok(()) => check.sound_blocks += 1,
                 Err(error) => check.blocks.push((number, error.to_string())),
             }
-            named += u64::from(!matches!(
-                layout::decode_entry(entry.value),
-                Ok(Entry { at: None, .. })
-            ));
-            row = rows.next()?;
+            named += u64::from(!is_removed);
         }
         let log = self.log();
         let records = log.next().get().saturating_sub(log.first().get());
@@ -381,14 +379,9 @@ impl<S: KvStore> BlockDatabase<S> {
 
 /// Whether a block is lost: its bytes are not what was stored, or their file is absent.
 fn is_lost(error: &Error) -> bool {
-    use storage_api::ErrorKind;
-    match error.kind() {
-        ErrorKind::Corruption { .. } => true,
-        ErrorKind::Io { .. } => {
-            let source = std::error::Error::source(error);
-            let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
-            source.is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound)
-        }
-        _ => false,
-    }
+    let kind = error.kind();
+    matches!(
+        kind,
+        ErrorKind::Corruption { .. } | ErrorKind::NotFound { .. }
+    )
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use blocks::{SegmentOptions, of_log};
 use seglog::disk::Disk;
-use seglog::{Log, LogOptions};
+use seglog::{Log, LogOptions, Reader as LogReader};
 use storage_api::blocks::{BlockHash, Height};
 use storage_api::{Cursor, Durability, Error, KeyRange, KvStore, Reader, Result, WriteTxn, Writer};
 
@@ -77,8 +77,8 @@ pub struct OpenedDatabase {
 impl<S: KvStore> BlockDatabase<S> {
     /// Opens the log in a folder beside a store that was opened with [`Self::schema`]. The folder
     /// is the caller's, who makes sure that nobody else writes to it: it lies in the store's
-    /// directory, under its lock. Cost: the opening of the log; a read of all rows where it is
-    /// short and scanning back was asked for.
+    /// directory, under its lock. Cost: two reads of the log's last segment; a read of all rows where
+    /// it is short and scanning back was asked for.
     ///
     /// # Errors
     /// `Store` with `Corruption` (damage, or a log that ends before its rows do), `UnknownTable`,
@@ -97,15 +97,21 @@ impl<S: KvStore> BlockDatabase<S> {
             advance_bytes: segments.advance_bytes,
             ..LogOptions::default()
         };
-        let (mut log, recovered) = Log::open(disk, log_options).map_err(of_log)?;
-        let mut opened = OpenedDatabase {
-            log: recovered,
-            ..OpenedDatabase::default()
-        };
         let end = {
             let view = store.begin_read()?;
             let value = view.get(ends, END_KEY)?;
             value.map(|value| layout::decode_end(&value)).transpose()?
+        };
+        if let Some(end) = end.filter(|_| options.if_short == IfShort::Refuse) {
+            // Opening to write cuts off a record that is not whole; here that would be a loss.
+            let looked = LogReader::open(Arc::clone(&disk), segments.chain);
+            let (_, next, _) = looked.map_err(of_log)?;
+            check_reach(end, next.unwrap_or_default())?;
+        }
+        let (mut log, recovered) = Log::open(disk, log_options).map_err(of_log)?;
+        let mut opened = OpenedDatabase {
+            log: recovered,
+            ..OpenedDatabase::default()
         };
         // Without that row nothing says what the records are: they may be all that is left of a
         // store that was lost, so they stay.
@@ -115,14 +121,6 @@ impl<S: KvStore> BlockDatabase<S> {
             log.truncate(end.max(log.first())).map_err(of_log)?;
         }
         if end > log.next() {
-            if options.if_short == IfShort::Refuse {
-                let what = format!(
-                    "the rows go up to record {end}, the log ends before record {}: restore the \
-                     segments, or open with scanning back",
-                    log.next()
-                );
-                return Err(Error::corruption("the block database", what).into());
-            }
             opened.lost_rows = drop_lost(&*store, (blocks, ends), log.next())?;
             tracing::warn!(
                 rows = opened.lost_rows,
@@ -139,6 +137,18 @@ impl<S: KvStore> BlockDatabase<S> {
         };
         Ok((database, opened))
     }
+}
+
+/// The log goes as far as the rows.
+fn check_reach(end: seglog::Height, next: seglog::Height) -> Result<()> {
+    if end <= next {
+        return Ok(());
+    }
+    let what = format!(
+        "the rows go up to record {end}, the log ends before record {next}: restore the segments, \
+         or open with scanning back"
+    );
+    Err(Error::corruption("the block database", what))
 }
 
 /// Takes the rows away whose records are at `next` or beyond, and makes it the end.

@@ -150,6 +150,9 @@ impl<S: KvStore> LogBlocks<S> {
                 false => unsound("it has rows and no tally".to_owned()),
             };
         };
+        if self.tables.has_others(view)? {
+            return unsound("it has more than one tally".to_owned());
+        }
         match check {
             IndexCheck::Rows => {
                 let found = self.tables.survey(view)?;

@@ -156,6 +156,12 @@ impl Tables {
         value.map(|value| decode_tally(&value)).transpose()
     }
 
+    /// Whether the tally's table has another row than the one that is known.
+    pub(crate) fn has_others<R: Reader>(&self, reader: &R) -> Result<bool> {
+        let mut rows = reader.cursor(self.tally, KeyRange::all())?;
+        Ok(rows.next()?.is_some() && rows.next()?.is_some())
+    }
+
     /// The sum over the rows of totals.
     pub(crate) fn state_sum<R: Reader>(&self, reader: &R) -> Result<u64> {
         let (tag, table) = self.state;

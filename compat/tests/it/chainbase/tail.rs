@@ -1,0 +1,199 @@
+//! C-A15: a log whose last entry is cut at every byte opens at the block before; damage in the
+//! middle is told with segment and offset, and nothing is changed then.
+
+use std::fs;
+
+use chain_store::{AnyStore, EngineName};
+use seglog::HEADER_BYTES;
+use storage_api::blocks::{BlockError, Height};
+use storage_api::{ErrorKind, KvStore};
+
+use super::{append_each, chain, is_log, open, schema};
+use crate::stores::{Lab, engines, put_rows, rows_of};
+
+fn corruption(error: &BlockError) -> Option<String> {
+    match error {
+        BlockError::Store(error) => match error.kind() {
+            ErrorKind::Corruption { .. } => Some(error.to_string()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[test]
+fn a_log_cut_at_every_byte_of_the_last_entry_opens_at_the_block_before() {
+    for engine in engines() {
+        let mut lab = Lab::new(engine, schema::<AnyStore>());
+        let blocks = chain(11, 1, 7);
+        let (log, _) = open(&lab.store(), lab.disk()).unwrap();
+        append_each(&log, &blocks[..6]);
+        let rows_before = rows_of(&**log.store(), "blocks.");
+        append_each(&log, &blocks[6..]);
+        let rows = rows_of(&**log.store(), "blocks.");
+        let view = log.store().begin_read().unwrap();
+        let at = log
+            .log()
+            .get_block_pos(&view, Height::new(7))
+            .unwrap()
+            .unwrap();
+        drop((view, log));
+        let file = lab.last_segment();
+        let whole = fs::read(&file).unwrap();
+        let begin = at.place.offset;
+        let end = begin + HEADER_BYTES + u64::from(at.place.payload_bytes);
+        assert_eq!(whole.len() as u64, end, "the last entry ends the file");
+        let store = lab.store();
+        for len in begin..end {
+            let context = format!("{engine}: cut to {len} of {end}");
+            fs::write(&file, &whole[..usize::try_from(len).unwrap()]).unwrap();
+            let (log, followed) = open(&store, lab.disk()).unwrap();
+            assert_eq!(
+                (followed.trimmed_blocks, followed.remade),
+                (1, None),
+                "{context}"
+            );
+            assert!(
+                rows_of(&**log.store(), "blocks.") == rows_before,
+                "{context}"
+            );
+            let view = log.store().begin_read().unwrap();
+            let head = log.log().read_head(&view).unwrap();
+            assert_eq!(head.as_ref(), Some(&blocks[5]), "{context}");
+            drop(view);
+            // The block is appended again, and everything is as it was.
+            append_each(&log, &blocks[6..]);
+            assert!(rows_of(&**log.store(), "blocks.") == rows, "{context}");
+            if len == begin || len + 1 == end {
+                is_log(&log, &blocks, &context);
+            }
+        }
+    }
+}
+
+/// The same without index: what is left of the log is all there is.
+#[test]
+fn a_log_cut_anywhere_and_without_index_has_the_blocks_that_are_whole() {
+    let mut lab = Lab::new(EngineName::Mem, schema::<AnyStore>());
+    let blocks = chain(12, 1, 12);
+    let (log, _) = open(&lab.store(), lab.disk()).unwrap();
+    append_each(&log, &blocks);
+    let view = log.store().begin_read().unwrap();
+    let place = |number| {
+        let at = log
+            .log()
+            .get_block_pos(&view, Height::new(number))
+            .unwrap()
+            .unwrap();
+        (
+            at.place.segment,
+            at.place.offset + HEADER_BYTES + u64::from(at.place.payload_bytes),
+        )
+    };
+    let ends: Vec<_> = (1..=12).map(place).collect();
+    drop(view);
+    drop(log);
+    let last = ends[11].0;
+    let file = lab.last_segment();
+    let whole = fs::read(&file).unwrap();
+    for len in 64..whole.len() {
+        let is_whole = |(segment, end): &(_, u64)| *segment < last || *end <= len as u64;
+        let kept = ends.iter().take_while(|end| is_whole(end)).count();
+        fs::write(&file, &whole[..len]).unwrap();
+        put_rows(&*lab.store(), "blocks.", &Default::default());
+        let (log, followed) = open(&lab.store(), lab.disk()).unwrap();
+        assert_eq!(followed.filled_blocks, kept as u64, "cut to {len}");
+        is_log(&log, &blocks[..kept], &format!("cut to {len}"));
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_told_with_segment_and_offset_and_changes_nothing() {
+    for engine in engines() {
+        let mut lab = Lab::new(engine, schema::<AnyStore>());
+        let blocks = chain(13, 1, 20);
+        let (log, _) = open(&lab.store(), lab.disk()).unwrap();
+        append_each(&log, &blocks);
+        let view = log.store().begin_read().unwrap();
+        let at = log
+            .log()
+            .get_block_pos(&view, Height::new(4))
+            .unwrap()
+            .unwrap();
+        drop((view, log));
+        let segment = at.place.segment;
+        let file = lab.segments().join(segment.file_name());
+        let whole = fs::read(&file).unwrap();
+        let mut damaged = whole.clone();
+        damaged[usize::try_from(at.place.offset + HEADER_BYTES).unwrap() + 3] ^= 1;
+        fs::write(&file, &damaged).unwrap();
+        let names_place = |text: &str| {
+            text.contains(&format!("segment {segment}"))
+                && text.contains(&format!("offset {}", at.place.offset))
+        };
+        // A sound index does not read what is in the middle; whoever asks for the block is told.
+        let (log, _) = open(&lab.store(), lab.disk()).unwrap();
+        let view = log.store().begin_read().unwrap();
+        let error = log
+            .log()
+            .read_block_by_num(&view, Height::new(4))
+            .unwrap_err();
+        assert!(
+            names_place(&corruption(&error).unwrap()),
+            "{engine}: {error}"
+        );
+        let walked: Vec<_> = log.log().walk_back(&view).unwrap().collect();
+        assert_eq!(walked.iter().filter(|block| block.is_ok()).count(), 16);
+        assert_eq!(walked.len(), 17, "{engine}: the error ends the walk");
+        let compared = log.log().verify(&view).unwrap();
+        assert_eq!(compared.segments.len(), 1, "{engine}: {compared:?}");
+        assert_eq!(compared.segments[0].segment, segment);
+        drop((view, log));
+        // An index that would have to be made again is left as it is.
+        let mut rows = rows_of(&*lab.store(), "blocks.");
+        rows.retain(|(table, _), _| table != "blocks.hashes");
+        put_rows(&*lab.store(), "blocks.", &rows);
+        let error = open(&lab.store(), lab.disk()).unwrap_err();
+        assert!(
+            names_place(&corruption(&error).unwrap()),
+            "{engine}: {error}"
+        );
+        assert!(
+            rows_of(&*lab.store(), "blocks.") == rows,
+            "{engine}: rows were changed"
+        );
+        fs::write(&file, &whole).unwrap();
+        let (log, followed) = open(&lab.store(), lab.disk()).unwrap();
+        assert!(followed.remade.is_some(), "{engine}");
+        is_log(&log, &blocks, engine.as_str());
+    }
+}
+
+/// A segment that is absent is named, and the rest is read.
+#[test]
+fn an_absent_segment_is_named() {
+    let mut lab = Lab::new(EngineName::Mem, schema::<AnyStore>());
+    let blocks = chain(14, 1, 20);
+    let (log, _) = open(&lab.store(), lab.disk()).unwrap();
+    append_each(&log, &blocks);
+    drop(log);
+    fs::rename(
+        lab.segments().join("0000000000.seg"),
+        lab.segments().join("archived"),
+    )
+    .unwrap();
+    let (log, followed) = open(&lab.store(), lab.disk()).unwrap();
+    assert_eq!(followed.remade, None);
+    let view = log.store().begin_read().unwrap();
+    let error = log
+        .log()
+        .read_block_by_num(&view, Height::new(1))
+        .unwrap_err();
+    assert!(
+        matches!(&error, BlockError::BodyAbsent { height, place }
+        if height.get() == 1 && place.contains("0000000000.seg")),
+        "{error}"
+    );
+    let head = log.log().read_head(&view).unwrap();
+    assert_eq!(head.as_ref(), blocks.last());
+}
