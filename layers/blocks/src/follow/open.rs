@@ -17,7 +17,7 @@ use storage_api::{Cursor, Durability, Error, KeyRange, KvStore, Reader, WriteTxn
 use super::tally::Tables;
 use super::{LogBlocks, or_unsound};
 use crate::error::of_log;
-use crate::layout::{BodyPlace, PLACES};
+use crate::layout::{self, BodyPlace, PLACES};
 use crate::open::SegmentOptions;
 
 /// Most blocks of a commit while an index is filled or trimmed.
@@ -86,6 +86,7 @@ impl<S: KvStore> LogBlocks<S> {
             chain: segments.chain,
             segment_bytes_max: segments.segment_bytes_max,
             advance_bytes: segments.advance_bytes,
+            uncounted_bytes: layout::trailer_bytes,
             ..LogOptions::default()
         };
         let (log, recovered) = Log::open(disk, log_options).map_err(of_log)?;
