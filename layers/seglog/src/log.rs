@@ -507,8 +507,12 @@ pub(crate) fn begin_segment(
     let file_bytes = file.bytes().map_err(|error| shared.io(name, error))?;
     let final_name = number.file_name();
     let named = disk.rename(name, &final_name);
-    let named = named.and_then(|()| disk.sync_names());
     named.map_err(|error| shared.io(&final_name, error))?;
+    // The segment has its name, so nothing that is wrong from here on is without effect.
+    disk.sync_names().map_err(|source| LogError::Io {
+        place: disk.place(&final_name),
+        source,
+    })?;
     let segment = Segment {
         file,
         header,

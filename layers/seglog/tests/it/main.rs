@@ -4,6 +4,7 @@
 mod ahead;
 mod damage;
 mod format;
+mod full;
 mod images;
 mod life;
 mod model;
