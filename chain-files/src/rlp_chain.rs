@@ -161,6 +161,12 @@ impl<W: Write> RlpChainWriter<W> {
         self.append(block).map_err(|fault| fault.at(self.at))
     }
 
+    /// The block that was appended last; `None` before the first.
+    #[must_use]
+    pub fn last(&self) -> Option<BlockLink> {
+        self.links.last()
+    }
+
     fn append(&mut self, block: &[u8]) -> std::result::Result<(), Fault> {
         if self.failed {
             return Err(Fault::WriterFailed);

@@ -3,7 +3,8 @@
 //! # Starting points
 //! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path;
 //! [`Opener`] with options; [`Blocks`] are its blocks, wherever their bodies are; [`BitcoinImport`]
-//! and [`FileImport`] import a chain; [`ContentDigest`], [`BlocksDigest`] and [`diff`] compare stores; [`migrate`] moves one to another engine;
+//! and [`FileImport`] import a chain, [`export`] writes its file again; [`ContentDigest`],
+//! [`BlocksDigest`] and [`diff`] compare stores; [`migrate`] moves one to another engine;
 //! [`verify`] checks one in a child process; [`metrics`] and [`Timed`] tell what it does. The
 //! contract itself, with every trait, is in [`storage_api`], which is re-exported here.
 //!
@@ -21,6 +22,8 @@ pub mod bitcoin;
 mod bodies;
 pub mod diff;
 mod digest;
+pub mod export;
+mod format;
 mod import;
 pub mod migrate;
 mod stat;
@@ -39,9 +42,10 @@ pub use blocks::SegmentOptions;
 pub use bodies::{Blocks, BlocksDigest, Bodies, Cleanup, Segments, Staged};
 pub use chain_files;
 pub use digest::{ContentDigest, RangeDigest};
+pub use format::{BlockFacts, BodyFault, ChainFormat, ChainKind, DetectError, SNIFF_BYTES};
 pub use import::{
-    BitcoinImport, BitcoinSummary, BlockPlace, Coverage, FileImport, ImportError, ImportReport,
-    UnspentSet,
+    AntelopeState, BitcoinImport, BitcoinSummary, BlockPlace, Coverage, FileImport, ImportError,
+    ImportReport, SourceFile, UnspentSet,
 };
 pub use stat::{BitcoinStat, BlocksStat, HashOrder, StoreStat, TableStat};
 pub use storage_api;

@@ -76,6 +76,7 @@ impl Arguments {
     pub(crate) fn doing(&self) -> Doing<'_> {
         let (task, store) = match &self.command {
             Command::Import(args) => (Task::Import, Some(&args.store)),
+            Command::Export(args) => (Task::Other, Some(&args.store)),
             Command::Verify(args) => (Task::Verify, Some(&args.store)),
             Command::Blocks(args) => (Task::Other, Some(args.store())),
             Command::Checksum(args) => (Task::Other, Some(&args.store)),
@@ -111,6 +112,7 @@ pub(crate) enum Command {
     Diff(commands::compare::diff::DiffArgs),
     Migrate(commands::compare::migrate::MigrateArgs),
     Import(commands::import::ImportArgs),
+    Export(commands::export::ExportArgs),
     Blocks(commands::blocks::BlocksArgs),
     Get(commands::rows::get::GetArgs),
     List(commands::rows::list::ListArgs),

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Error;
 use chain_store::bitcoin;
+use chain_store::export::ExportError;
 use chain_store::verify::VerifyError;
 use chain_store::{ImportError, MarkerState, StoreUrl, read_marker};
 use storage_api::ErrorKind;
@@ -55,10 +56,13 @@ impl Exit {
             ),
             Self::Usage => (
                 2,
-                "the command line or the configuration is wrong, --write is missing, or \
-                 --first-height does not fit the chain",
+                "the command line or the configuration is wrong, --write or --overwrite is \
+                 missing, or --first-height does not fit the chain",
             ),
-            Self::Locked => (3, "another process holds the store"),
+            Self::Locked => (
+                3,
+                "another process holds the store, or writes the same export",
+            ),
             Self::WrongStore => (
                 4,
                 "no store there, not a store, one of another engine, chain or newer format, or \
@@ -203,6 +207,9 @@ fn of(error: &Error) -> Exit {
         if let Some(error) = cause.downcast_ref::<ImportError>() {
             return of_import(error);
         }
+        if let Some(error) = cause.downcast_ref::<ExportError>() {
+            return of_export(error);
+        }
         if let Some(error) = cause.downcast_ref::<BlockError>() {
             return of_blocks(error);
         }
@@ -261,6 +268,20 @@ fn of_import(error: &ImportError) -> Exit {
     }
 }
 
+fn of_export(error: &ExportError) -> Exit {
+    match error {
+        ExportError::Store(error) => of_store(error.kind()),
+        ExportError::Blocks(error) => of_blocks(error),
+        ExportError::Reversed { .. }
+        | ExportError::NoFile { .. }
+        | ExportError::NoIndex { .. }
+        | ExportError::OtherNetwork { .. } => Exit::Usage,
+        ExportError::Busy { .. } => Exit::Locked,
+        ExportError::Write(_) | ExportError::Target { .. } => Exit::Io,
+        _ => Exit::Different,
+    }
+}
+
 fn of_verify(error: &VerifyError) -> Exit {
     match error {
         VerifyError::Refused { code, .. } => Exit::from_code(*code).unwrap_or(Exit::Io),
@@ -276,6 +297,12 @@ fn store_error(error: &Error) -> Option<&storage_api::Error> {
         direct
             .or_else(|| match cause.downcast_ref::<ImportError>() {
                 Some(ImportError::Store(error) | ImportError::Blocks(BlockError::Store(error))) => {
+                    Some(error)
+                }
+                _ => None,
+            })
+            .or_else(|| match cause.downcast_ref::<ExportError>() {
+                Some(ExportError::Store(error) | ExportError::Blocks(BlockError::Store(error))) => {
                     Some(error)
                 }
                 _ => None,

@@ -97,6 +97,11 @@ impl Output {
         self.finish()
     }
 
+    /// Standard output for bytes that come one after the other; who writes them flushes.
+    pub(crate) fn bytes(&mut self) -> &mut dyn Write {
+        &mut self.out
+    }
+
     /// Begins a list whose rows are named `rows` in JSON and stand below `head` in a table.
     pub(crate) fn list(&mut self, head: &str) -> Result<List<'_>> {
         match self.format {

@@ -51,27 +51,32 @@ impl Preamble {
         Ok(preamble)
     }
 
-    /// The beginning of a log that starts later than with block 1 (version 3).
+    /// The beginning of a log that starts later than with block 1, for blocks that are packed in
+    /// this way: version 3, or 4 for [`Layout::Prunable`].
     ///
     /// # Errors
     ///
     /// [`Fault::Unsupported`] when the first block is 0 or 1: a log from there holds the genesis
     /// state, which a chain id cannot stand for.
-    pub fn from_chain_id(chain_id: Hash, first_block: u32) -> Result<Self, Fault> {
+    pub fn from_chain_id(chain_id: Hash, first_block: u32, layout: Layout) -> Result<Self, Fault> {
         if first_block < 2 {
             return Err(Fault::Unsupported {
                 what: "first block of a log without genesis state",
                 found: u64::from(first_block),
             });
         }
+        let version = match layout {
+            Layout::Plain => 3_u32,
+            Layout::Prunable => 4,
+        };
         let mut bytes = Vec::with_capacity(48);
-        bytes.extend_from_slice(&3_u32.to_le_bytes());
+        bytes.extend_from_slice(&version.to_le_bytes());
         bytes.extend_from_slice(&first_block.to_le_bytes());
         bytes.extend_from_slice(&chain_id);
         bytes.extend_from_slice(&TOTEM.to_le_bytes());
         Ok(Self {
             bytes,
-            version: 3,
+            version,
             first_block,
             chain_id,
         })

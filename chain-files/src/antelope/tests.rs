@@ -293,9 +293,12 @@ fn preambles_that_are_refused() {
         Preamble::parse(&longer),
         Err(Fault::Trailing { .. })
     ));
-    assert!(Preamble::from_chain_id([1; 32], 1).is_err());
-    let made = Preamble::from_chain_id([1; 32], 2).unwrap();
-    assert_eq!(Preamble::parse(made.bytes()).unwrap(), made);
+    for layout in [Layout::Plain, Layout::Prunable] {
+        assert!(Preamble::from_chain_id([1; 32], 1, layout).is_err());
+        let made = Preamble::from_chain_id([1; 32], 2, layout).unwrap();
+        assert_eq!(Preamble::parse(made.bytes()).unwrap(), made);
+        assert_eq!(made.layout(), layout);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::block::{Layout, decode_block};
 use super::preamble::Preamble;
 use super::reader::{ENTRY_HEAD_BYTES, TRAILER_BYTES, link};
 use crate::error::{Fault, Hash, Position, Result};
-use crate::input::Links;
+use crate::input::{BlockLink, Links};
 
 /// Writes a block log.
 ///
@@ -54,6 +54,12 @@ impl<W: Write> LogWriter<W> {
         let at = self.at;
         self.append(block).map_err(|fault| fault.at(at))?;
         Ok(at.offset)
+    }
+
+    /// The block that was appended last; `None` before the first.
+    #[must_use]
+    pub fn last(&self) -> Option<BlockLink> {
+        self.links.last()
     }
 
     fn append(&mut self, bytes: &[u8]) -> std::result::Result<(), Fault> {

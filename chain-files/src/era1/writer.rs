@@ -62,6 +62,12 @@ impl<W: Write> Era1Writer<W> {
         })
     }
 
+    /// The block that was appended last; `None` before the first.
+    #[must_use]
+    pub fn last(&self) -> Option<BlockLink> {
+        self.links.last()
+    }
+
     fn append(&mut self, stored: &[u8]) -> Faulty<()> {
         if self.failed {
             return Err(Fault::WriterFailed);

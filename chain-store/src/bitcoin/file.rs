@@ -97,14 +97,20 @@ impl BlockFile {
             file: path.into(),
             source,
         })?;
-        let key_file = path.with_file_name(KEY_FILE);
-        Self::start(path, Box::new(file)).map_err(|error| match error {
-            Error::UnknownFormat { found, .. } if is_obfuscated(&found, read_key(&key_file)) => {
-                Error::Obfuscated {
-                    file: path.into(),
-                    key_file,
-                }
-            }
+        let opened = decompressed(Box::new(file)).map_err(|source| Error::Read {
+            at: beginning(path.into()),
+            source,
+        })?;
+        Self::from_decompressed(path, opened)
+    }
+
+    /// Reads what was opened before, from its first byte, as [`open`](Self::open) does.
+    pub(crate) fn from_decompressed(path: &Path, opened: Decompressed) -> Result<Self> {
+        Self::start(path, opened).map_err(|error| match error {
+            Error::UnknownFormat { found, .. } if is_masked(path, &found) => Error::Obfuscated {
+                file: path.into(),
+                key_file: path.with_file_name(KEY_FILE),
+            },
             other => other,
         })
     }
@@ -115,7 +121,11 @@ impl BlockFile {
     ///
     /// As [`open`](Self::open), less [`Error::Open`].
     pub fn from_reader(name: &Path, input: impl Read + Send + 'static) -> Result<Self> {
-        Self::start(name, Box::new(input)).map_err(|error| match error {
+        let opened = decompressed(Box::new(input)).map_err(|source| Error::Read {
+            at: beginning(name.into()),
+            source,
+        })?;
+        Self::start(name, opened).map_err(|error| match error {
             Error::UnknownFormat { found, .. } if is_obfuscated(&found, None) => {
                 Error::Obfuscated {
                     file: name.into(),
@@ -126,18 +136,13 @@ impl BlockFile {
         })
     }
 
-    fn start(name: &Path, input: Box<dyn Read + Send>) -> Result<Self> {
-        let file: Arc<Path> = name.into();
-        let opened = decompressed(input).map_err(|source| Error::Read {
-            at: beginning(Arc::clone(&file)),
-            source,
-        });
+    fn start(name: &Path, opened: Decompressed) -> Result<Self> {
         let Decompressed {
             stream,
             origin,
             bytes_read,
-        } = opened?;
-        let records = RecordReader::new(file, stream, origin)?;
+        } = opened;
+        let records = RecordReader::new(name.into(), stream, origin)?;
         Ok(Self {
             records,
             bytes_read,
@@ -236,6 +241,11 @@ fn beginning(file: Arc<Path>) -> RecordPosition {
         record: 0,
         offset: 0,
     }
+}
+
+/// Whether a block file at this path begins so when Bitcoin Core masks it.
+pub(crate) fn is_masked(path: &Path, first_bytes: &[u8]) -> bool {
+    is_obfuscated(first_bytes, read_key(&path.with_file_name(KEY_FILE)))
 }
 
 /// The key that lies beside the block files; `None` when it is absent or masks nothing.

@@ -11,13 +11,15 @@ use std::sync::Arc;
 use storage_api::blocks::{BlockHash, BlockRef, BlockStore, Height, NewBlock, TxId};
 use storage_api::{ChecksumSetting, Durability, KvStore, Result, Schema, WriteTxn};
 
+use super::source::SourceFile;
 use super::unspent::{BitcoinSummary, Spent, UnspentSet};
-use super::{BlockPlace, Coverage, ImportError, ImportReport};
+use super::{BlockPlace, Coverage, ImportError, ImportReport, check_chain};
 use crate::any::{AnyStore, AnyWriteTxn};
 use crate::bitcoin::{
     Block, BlockFile, BtcHash, DecodedBlock, Network, OutPoint, RawRecord, UnspentOutput,
 };
 use crate::bodies::{Blocks, Bodies};
+use crate::format::ChainKind;
 
 /// An import into one store.
 #[derive(Debug)]
@@ -113,10 +115,31 @@ impl BitcoinImport {
     /// # Errors
     /// [`ImportError`]; every block before the one it names is stored.
     pub fn file(&mut self, path: &Path, go_on: &mut GoOn<'_>) -> Result<(), ImportError> {
+        self.read(BlockFile::open(path)?, path, go_on)
+    }
+
+    /// Reads a file that was opened before, as [`BitcoinImport::file`] does.
+    ///
+    /// # Errors
+    /// As [`BitcoinImport::file`].
+    pub fn source(&mut self, source: SourceFile, go_on: &mut GoOn<'_>) -> Result<(), ImportError> {
+        let path = source.path().to_owned();
+        let (opened, _) = source.into_opened();
+        self.read(BlockFile::from_decompressed(&path, opened)?, &path, go_on)
+    }
+
+    fn read(
+        &mut self,
+        mut file: BlockFile,
+        path: &Path,
+        go_on: &mut GoOn<'_>,
+    ) -> Result<(), ImportError> {
         self.report.file = path.to_owned();
         self.report.file_bytes_read = 0;
         self.report.stopped = false;
-        let mut file = BlockFile::open(path)?;
+        let view = self.store.begin_read()?;
+        check_chain(&self.blocks, &view, path, ChainKind::Bitcoin)?;
+        drop(view);
         while let Some(record) = file.next_record()? {
             self.report.file_bytes_read = file.bytes_read();
             self.record(record)?;

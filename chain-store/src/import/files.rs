@@ -5,28 +5,31 @@
 //! tip is refused with its record and offset; what is kept is exactly the body that the file's
 //! writer needs to give the block back.
 
-use std::fs::File;
-use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use chain_files::{Fault, FileBlock, FileFormat, FileReader, ReadOptions};
+use chain_files::antelope::Preamble;
+use chain_files::{Fault, FileBlock, FileFormat, FileReader, Position, ReadOptions};
 use storage_api::blocks::{BlockError, BlockHash, BlockStore, Height, NewBlock, TxId};
 use storage_api::{ChecksumSetting, Durability, KvStore, Result, Schema, WriteTxn};
 
 use super::bitcoin::GoOn;
-use super::{ImportError, ImportReport};
+use super::preamble::AntelopeState;
+use super::source::SourceFile;
+use super::{ImportError, ImportReport, check_chain};
 use crate::any::AnyStore;
-use crate::bitcoin::file::{Decompressed, decompressed};
 use crate::bodies::{Blocks, Bodies};
+use crate::format::{ChainFormat, ChainKind};
 
 /// An import of one chain's files into one store.
 #[derive(Debug)]
 pub struct FileImport {
     store: Arc<AnyStore>,
     blocks: Blocks,
+    antelope: Option<AntelopeState>,
+    /// The beginning of a log, to be kept with the next block.
+    preamble: Option<Preamble>,
     durability: Durability,
     block_bytes_max: u64,
     format: Option<FileFormat>,
@@ -39,7 +42,9 @@ impl FileImport {
     /// # Errors
     /// None in practice: the tables are constants.
     pub fn schema(bodies: Bodies, checksum: ChecksumSetting) -> Result<Schema> {
-        bodies.schema(checksum)
+        let mut schema = bodies.schema(checksum)?;
+        schema.merge(&Schema::new([&AntelopeState::table(checksum)])?)?;
+        Ok(schema)
     }
 
     /// An import into a store that was opened with [`FileImport::schema`], each block durable.
@@ -56,6 +61,8 @@ impl FileImport {
         Self {
             store: Arc::clone(store),
             blocks,
+            antelope: AntelopeState::resolve(store.catalogue()),
+            preamble: None,
             durability: Durability::Durable,
             block_bytes_max: ReadOptions::BLOCK_BYTES_MAX,
             format: None,
@@ -95,53 +102,53 @@ impl FileImport {
     /// # Errors
     /// [`ImportError`]; every block before the one it names is stored.
     pub fn file(&mut self, path: &Path, go_on: &mut GoOn<'_>) -> Result<(), ImportError> {
+        self.begin(path);
+        self.read(SourceFile::open(path)?, go_on)
+    }
+
+    /// Reads a file that was opened before, as [`FileImport::file`] does.
+    ///
+    /// # Errors
+    /// As [`FileImport::file`].
+    pub fn source(&mut self, source: SourceFile, go_on: &mut GoOn<'_>) -> Result<(), ImportError> {
+        self.begin(source.path());
+        self.read(source, go_on)
+    }
+
+    fn begin(&mut self, path: &Path) {
         self.report.file = path.to_owned();
         self.report.file_bytes_read = 0;
         self.report.stopped = false;
-        let cannot_open = |source| ImportError::Open {
-            file: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).map_err(cannot_open)?;
-        let Decompressed {
-            mut stream,
-            bytes_read,
-            ..
-        } = decompressed(Box::new(file)).map_err(cannot_open)?;
-        let mut head = Vec::with_capacity(chain_files::DETECT_BYTES);
-        let taken = stream.by_ref().take(chain_files::DETECT_BYTES as u64);
-        { taken }.read_to_end(&mut head).map_err(cannot_open)?;
-        self.check_format(path, &head)?;
+    }
+
+    fn read(&mut self, source: SourceFile, go_on: &mut GoOn<'_>) -> Result<(), ImportError> {
+        let path = source.path().to_owned();
+        self.check(&source)?;
         let options = ReadOptions {
             block_bytes_max: self.block_bytes_max,
             ..ReadOptions::default()
         };
         let bad_record = |error: chain_files::Error| match error.fault {
-            Fault::Read(source) => cannot_open(source),
+            Fault::Read(source) => ImportError::Open {
+                file: path.clone(),
+                source,
+            },
             fault => ImportError::Record {
-                file: path.to_owned(),
+                file: path.clone(),
                 what: Box::new(chain_files::Error {
                     at: error.at,
                     fault,
                 }),
             },
         };
-        let whole = std::io::Cursor::new(head).chain(stream);
-        let mut reader = FileReader::open(whole, options).map_err(bad_record)?;
+        let (opened, bytes_read) = source.into_opened();
+        let mut reader = FileReader::open(opened.stream, options).map_err(bad_record)?;
+        self.check_log(&path, reader.preamble())?;
         while let Some(block) = reader.next_block().map_err(bad_record)? {
-            self.report.file_bytes_read = bytes_read.load(Ordering::Relaxed);
+            self.report.file_bytes_read = bytes_read.get();
             let at = block.at;
-            self.block(&block).map_err(|error| match error {
-                // A failure of the store is no fault of the file.
-                ImportError::Blocks(why) if !matches!(why, BlockError::Store(_)) => {
-                    ImportError::Refused {
-                        file: path.to_owned(),
-                        at,
-                        why,
-                    }
-                }
-                other => other,
-            })?;
+            self.block(&block)
+                .map_err(|error| in_file(error, &path, at))?;
             if go_on(&self.report) == ControlFlow::Break(()) {
                 self.report.stopped = true;
                 break;
@@ -150,33 +157,66 @@ impl FileImport {
         Ok(())
     }
 
-    fn check_format(&self, path: &Path, head: &[u8]) -> Result<(), ImportError> {
-        let found = chain_files::detect(head);
-        let what = match (self.format, found) {
-            (_, None) => {
-                "neither an Ethereum RLP chain, nor era1, nor an Antelope block log".into()
+    /// The file has to be of the format that was said, and of the chain that the store holds.
+    fn check(&self, source: &SourceFile) -> Result<(), ImportError> {
+        let found = match self.format {
+            Some(said) => {
+                let said = ChainFormat::from(said);
+                source.expect(said)?;
+                said
             }
-            (Some(wanted), Some(found)) if wanted != found => {
-                format!("the file is {found:?}, {wanted:?} was said")
-            }
-            _ => return Ok(()),
+            None => source.format()?,
         };
-        let file = path.to_owned();
-        Err(ImportError::Format { file, what })
+        if found.chain() == ChainKind::Bitcoin {
+            return Err(ImportError::OtherImport {
+                file: source.path().to_owned(),
+                found,
+            });
+        }
+        let view = self.store.begin_read()?;
+        check_chain(&self.blocks, &view, source.path(), found.chain())
+    }
+
+    /// A block log has to be of the chain whose log came first; the first one's beginning is kept.
+    fn check_log(&mut self, path: &Path, found: Option<&Preamble>) -> Result<(), ImportError> {
+        let (Some(found), Some(state)) = (found, self.antelope) else {
+            return Ok(());
+        };
+        match state.preamble(&self.store.begin_read()?)? {
+            None => self.preamble = Some(found.clone()),
+            Some(kept) if kept.chain_id() != found.chain_id() => {
+                return Err(ImportError::OtherLog {
+                    file: path.to_owned(),
+                    expected: Box::new(kept.chain_id()),
+                    found: Box::new(found.chain_id()),
+                });
+            }
+            Some(_) => self.preamble = None,
+        }
+        Ok(())
     }
 
     /// Stores one block in one commit, or passes over it when it is stored.
     fn block(&mut self, block: &FileBlock<'_>) -> Result<(), ImportError> {
         let hash = BlockHash::new(&block.hash)?;
         let height = Height::new(block.number);
-        let known = {
-            let view = self.store.begin_read()?;
-            self.blocks.height_of(&view, &hash)?
-        };
-        if known == Some(height) {
+        let view = self.store.begin_read()?;
+        if let Some(info) = self.blocks.info(&view, height)? {
+            if info.hash != hash {
+                return Err(ImportError::OtherBlock {
+                    file: self.report.file.clone(),
+                    at: block.at,
+                    height,
+                    stored: Box::new(info.hash),
+                    found: Box::new(hash),
+                });
+            }
+            drop(view);
+            self.keep_preamble()?;
             self.report.known_blocks += 1;
             return Ok(());
         }
+        drop(view);
         let ids = block.tx_ids.iter().map(|id| TxId::new(id));
         let tx_ids: Vec<TxId> = ids.collect::<Result<_>>()?;
         let mut txn = self.store.begin_write()?;
@@ -188,11 +228,38 @@ impl FileImport {
             body: block.body,
         })?;
         self.blocks.append(&mut txn, staged)?;
+        if let (Some(preamble), Some(state)) = (&self.preamble, self.antelope) {
+            state.set_preamble(&mut txn, preamble)?;
+        }
         txn.commit(self.durability).map_err(BlockError::from)?;
+        self.preamble = None;
         self.report.blocks += 1;
         self.report.transactions += tx_ids.len() as u64;
         self.report.body_bytes += block.body.len() as u64;
         self.report.tip = Some(height);
         Ok(())
+    }
+
+    /// Keeps the beginning of a log whose first block is stored already.
+    fn keep_preamble(&mut self) -> Result<(), ImportError> {
+        if let (Some(preamble), Some(state)) = (self.preamble.take(), self.antelope) {
+            let mut txn = self.store.begin_write()?;
+            state.set_preamble(&mut txn, &preamble)?;
+            txn.commit(self.durability)?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds the file and the record to what the store says of a block. A failure of the store itself is
+/// no fault of the file.
+fn in_file(error: ImportError, path: &Path, at: Position) -> ImportError {
+    match error {
+        ImportError::Blocks(why) if !matches!(why, BlockError::Store(_)) => ImportError::Refused {
+            file: path.to_owned(),
+            at,
+            why,
+        },
+        other => other,
     }
 }

@@ -7,17 +7,23 @@
 
 mod bitcoin;
 mod files;
+mod preamble;
+mod source;
 mod unspent;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use storage_api::blocks::{BlockError, Height};
+use storage_api::Reader;
+use storage_api::blocks::{BlockError, BlockHash, BlockStore, Height};
 
 use crate::bitcoin::{BtcHash, Error as BitcoinError, Network, OutPoint, RecordPosition};
+use crate::format::{ChainFormat, ChainKind, DetectError};
 
 pub use bitcoin::BitcoinImport;
 pub use files::FileImport;
+pub use preamble::AntelopeState;
+pub use source::SourceFile;
 pub use unspent::{BitcoinSummary, UnspentSet};
 
 /// Whether an import may begin in the middle of a chain.
@@ -132,13 +138,74 @@ pub enum ImportError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is of no format that is known here.
-    #[error("{}: {what}", .file.display())]
-    Format {
+    /// The first bytes do not tell the format of the file.
+    #[error("{}: unknown format", .file.display())]
+    UnknownFormat {
         /// The file.
         file: PathBuf,
-        /// What was expected.
-        what: String,
+        /// Why not.
+        source: DetectError,
+    },
+    /// The file is of another format than was said.
+    #[error("{}: the file is {found}, {expected} was said", .file.display())]
+    OtherFormat {
+        /// The file.
+        file: PathBuf,
+        /// The format that was said.
+        expected: ChainFormat,
+        /// The format of the file.
+        found: ChainFormat,
+    },
+    /// The file is of a format that the other kind of import reads.
+    #[error("{}: the file is {found}, which this import does not read", .file.display())]
+    OtherImport {
+        /// The file.
+        file: PathBuf,
+        /// The format of the file.
+        found: ChainFormat,
+    },
+    /// The file is of another kind of chain than the blocks that are stored.
+    #[error("{}: the file is of {found}, the store holds blocks of {expected}", .file.display())]
+    OtherChain {
+        /// The file.
+        file: PathBuf,
+        /// The chain of the stored blocks.
+        expected: ChainKind,
+        /// The chain of the file.
+        found: ChainKind,
+    },
+    /// The file is a log of another chain than that whose log came first.
+    #[error(
+        "{}: the log is of chain {}, the store of chain {}",
+        .file.display(),
+        hex(.found),
+        hex(.expected)
+    )]
+    OtherLog {
+        /// The file.
+        file: PathBuf,
+        /// The chain id of the store.
+        expected: Box<chain_files::Hash>,
+        /// The chain id of the log.
+        found: Box<chain_files::Hash>,
+    },
+    /// The store holds another block at that height: a fork, or another chain.
+    #[error(
+        "{}: {at}: another chain or a fork: block {found} at height {height}, where {stored} is \
+         stored",
+        .file.display()
+    )]
+    OtherBlock {
+        /// The file.
+        file: PathBuf,
+        /// The record and its offset.
+        at: chain_files::Position,
+        /// The block's height.
+        height: Height,
+        /// The block that is stored there.
+        stored: Box<BlockHash>,
+        /// The block of the file.
+        found: Box<BlockHash>,
     },
     /// A record of the file is not what it should be.
     #[error("{}: {what}", .file.display())]
@@ -189,4 +256,26 @@ pub struct ImportReport {
     pub tip: Option<Height>,
     /// It was asked to stop, and did so between two commits.
     pub stopped: bool,
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Refuses a file of another kind of chain than the newest stored block is of. Blocks of no known
+/// format are left to the checks of hashes and links. Cost: one body.
+fn check_chain<B: BlockStore, R: Reader>(
+    blocks: &B,
+    reader: &R,
+    file: &Path,
+    found: ChainKind,
+) -> Result<(), ImportError> {
+    match ChainFormat::of_tip(blocks, reader)? {
+        Some(stored) if stored.chain() != found => Err(ImportError::OtherChain {
+            file: file.to_owned(),
+            expected: stored.chain(),
+            found,
+        }),
+        _ => Ok(()),
+    }
 }

@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::alloc::System;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
 mod blocks;
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod bulk;
 mod child;
 mod digest;
+mod export;
 mod harm;
 mod import;
 mod meaning;
@@ -17,3 +22,7 @@ mod reader;
 mod suite;
 mod url;
 mod verify;
+
+/// Counts for the tests that bound memory; it passes everything on.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

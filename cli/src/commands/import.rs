@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result};
 use chain_store::{
-    AnyStore, BitcoinImport, Blocks, Bodies, Coverage, FileImport, ImportError, ImportReport,
-    Opener, StoreUrl, bitcoin, chain_files::FileFormat, read_marker,
+    AnyStore, BitcoinImport, Blocks, Bodies, ChainFormat, ChainKind, Coverage, FileImport,
+    ImportError, ImportReport, MarkerState, Opener, SourceFile, StoreUrl, bitcoin,
+    chain_files::FileFormat, read_marker,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -92,7 +93,7 @@ enum Source {
     Era1,
     /// `blocks.log` of an Antelope chain.
     Antelope,
-    /// Ethereum or Antelope files, told by their first bytes.
+    /// Any of these, told by the first bytes.
     Auto,
 }
 
@@ -108,6 +109,49 @@ impl Source {
     }
 }
 
+/// The files, of one kind of chain.
+struct Files {
+    chain: ChainKind,
+    /// The first one, where it was opened to say which chain it is.
+    first: Option<SourceFile>,
+}
+
+impl Files {
+    fn of(args: &ImportArgs) -> Result<Self> {
+        let chain = match (args.from, args.files.first()) {
+            (Source::Bitcoin, _) => ChainKind::Bitcoin,
+            (Source::EthereumRlp | Source::Era1, _) => ChainKind::Ethereum,
+            (Source::Antelope, _) => ChainKind::Antelope,
+            (Source::Auto, Some(first)) => {
+                let first = SourceFile::open(first)?;
+                return Ok(Self {
+                    chain: first.format()?.chain(),
+                    first: Some(first),
+                });
+            }
+            (Source::Auto, None) => return Err(Stop::Usage("no file was named".to_owned()).into()),
+        };
+        Ok(Self { chain, first: None })
+    }
+
+    /// The next file, where the first bytes decide.
+    fn next(&mut self, path: &Path) -> Result<SourceFile, ImportError> {
+        let next = match self.first.take() {
+            Some(first) => first,
+            None => SourceFile::open(path)?,
+        };
+        let found = next.format()?.chain();
+        if found != self.chain {
+            return Err(ImportError::OtherChain {
+                file: path.to_owned(),
+                expected: self.chain,
+                found,
+            });
+        }
+        Ok(next)
+    }
+}
+
 /// The import of one chain.
 enum Import {
     Bitcoin(BitcoinImport),
@@ -115,9 +159,9 @@ enum Import {
 }
 
 impl Import {
-    fn of(args: &ImportArgs, opened: &Arc<AnyStore>) -> Result<Self> {
+    fn of(args: &ImportArgs, chain: ChainKind, opened: &Arc<AnyStore>) -> Result<Self> {
         let durability = args.durability.into();
-        if args.from != Source::Bitcoin {
+        if chain != ChainKind::Bitcoin {
             return Ok(Self::Files(
                 FileImport::into(opened)?
                     .with_format(args.from.format())
@@ -155,6 +199,17 @@ impl Import {
         }
     }
 
+    fn source(
+        &mut self,
+        source: SourceFile,
+        go_on: &mut dyn FnMut(&ImportReport) -> ControlFlow<()>,
+    ) -> Result<(), ImportError> {
+        match self {
+            Self::Bitcoin(import) => import.source(source, go_on),
+            Self::Files(import) => import.source(source, go_on),
+        }
+    }
+
     fn report(&self) -> &ImportReport {
         match self {
             Self::Bitcoin(import) => import.report(),
@@ -164,9 +219,13 @@ impl Import {
 }
 
 /// The tables that the import needs.
-fn schema(from: Source, bodies: Bodies, checksum: ChecksumSetting) -> storage_api::Result<Schema> {
-    match from {
-        Source::Bitcoin => BitcoinImport::schema(bodies, checksum),
+fn schema(
+    chain: ChainKind,
+    bodies: Bodies,
+    checksum: ChecksumSetting,
+) -> storage_api::Result<Schema> {
+    match chain {
+        ChainKind::Bitcoin => BitcoinImport::schema(bodies, checksum),
         _ => FileImport::schema(bodies, checksum),
     }
 }
@@ -253,9 +312,16 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
     let url = &args.store.store;
     let total = length_of(&args.files)?;
     store::check_marked(url)?;
+    let files = Files::of(args)?;
     let bodies = bodies(args, url)?;
+    let schema = schema(
+        files.chain,
+        bodies,
+        checksum(args, files.chain, url, bodies)?,
+    )?;
+    check_chain(args, files.chain, &schema)?;
     let opener = Opener {
-        schema: schema(args.from, bodies, checksum(args, url, bodies)?)?,
+        schema,
         options: store::with_budget(OpenOptions::new()),
         ..Opener::default()
     };
@@ -267,8 +333,8 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
         say("chainstore: note: a store in memory is gone when this command ends");
     }
     let begun = Instant::now();
-    let mut import = Import::of(args, &opened)?;
-    let (report, outcome) = import_files(args, &mut import, total)?;
+    let mut import = Import::of(args, files.chain, &opened)?;
+    let (report, outcome) = import_files(args, files, &mut import, total)?;
     if let Err(error) = outcome {
         let stored = report.blocks + report.known_blocks;
         let tip = report
@@ -325,6 +391,7 @@ fn in_words(error: ImportError) -> Error {
 /// Imports all files; what was done so far comes back beside an error.
 fn import_files(
     args: &ImportArgs,
+    mut files: Files,
     import: &mut Import,
     total: Option<u64>,
 ) -> Result<(ImportReport, Result<(), ImportError>)> {
@@ -332,7 +399,7 @@ fn import_files(
     let mut before = 0;
     let mut outcome = Ok(());
     for file in &args.files {
-        outcome = import.file(file, &mut |report| {
+        let go_on = &mut |report: &ImportReport| {
             progress.set(before + report.file_bytes_read, || {
                 let known = report.known_blocks;
                 format!(
@@ -346,7 +413,13 @@ fn import_files(
             } else {
                 ControlFlow::Continue(())
             }
-        });
+        };
+        outcome = match args.from {
+            Source::Auto => files
+                .next(file)
+                .and_then(|source| import.source(source, go_on)),
+            _ => import.file(file, go_on),
+        };
         if outcome.is_err() || import.report().stopped {
             break;
         }
@@ -356,7 +429,12 @@ fn import_files(
 }
 
 /// The setting asked for, else the one that the store has, else none.
-fn checksum(args: &ImportArgs, url: &StoreUrl, bodies: Bodies) -> Result<ChecksumSetting> {
+fn checksum(
+    args: &ImportArgs,
+    chain: ChainKind,
+    url: &StoreUrl,
+    bodies: Bodies,
+) -> Result<ChecksumSetting> {
     if let Some(asked) = args.checksum {
         return Ok(match asked {
             Checksum::None => ChecksumSetting::None,
@@ -365,7 +443,7 @@ fn checksum(args: &ImportArgs, url: &StoreUrl, bodies: Bodies) -> Result<Checksu
     }
     // A directory that is none of ours is refused when it is opened, with a better error.
     let marker = store::path(url).and_then(|path| read_marker(path).ok().flatten());
-    let names: Vec<_> = schema(args.from, bodies, ChecksumSetting::None)?
+    let names: Vec<_> = schema(chain, bodies, ChecksumSetting::None)?
         .tables()
         .iter()
         .map(|table| table.name().to_owned())
@@ -375,6 +453,34 @@ fn checksum(args: &ImportArgs, url: &StoreUrl, bodies: Bodies) -> Result<Checksu
         tables.find(|table| names.iter().any(|name| name == table.def.name()))
     });
     Ok(known.map_or(ChecksumSetting::None, |table| table.def.checksum()))
+}
+
+/// Refuses a file of another chain than the store holds, where opening the store for the import
+/// would add tables to it before that is noticed.
+fn check_chain(args: &ImportArgs, found: ChainKind, schema: &Schema) -> Result<()> {
+    let url = &args.store.store;
+    // A directory that is none of ours is refused when it is opened, with a better error.
+    let marker = store::path(url).and_then(|path| read_marker(path).ok().flatten());
+    let Some(marker) = marker.filter(|marker| marker.state != MarkerState::Creating) else {
+        return Ok(());
+    };
+    let is_there = |name: &str| marker.tables.iter().any(|table| table.def.name() == name);
+    if (schema.tables().iter()).all(|table| is_there(table.name())) {
+        return Ok(());
+    }
+    let opened = Arc::new(store::open_to_write(url)?);
+    let Ok(blocks) = store::blocks(&opened) else {
+        return Ok(());
+    };
+    match ChainFormat::of_tip(&blocks, &opened.begin_read()?)? {
+        Some(stored) if stored.chain() != found => Err(ImportError::OtherChain {
+            file: args.files.first().cloned().unwrap_or_default(),
+            expected: stored.chain(),
+            found,
+        }
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// Bytes of all files, or nothing where one is a pipe; a file that cannot be read is an error.

@@ -7,6 +7,7 @@ pub(crate) mod about;
 pub(crate) mod blocks;
 pub(crate) mod compare;
 pub(crate) mod demo;
+pub(crate) mod export;
 pub(crate) mod import;
 #[cfg(any(feature = "bench", feature = "conform"))]
 pub(crate) mod prove;
@@ -36,6 +37,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &[Effective]) -> Result<Exit>
         Command::Migrate(args) => compare::migrate::run(args, &mut out),
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Import(args) => import::run(args, &mut out),
+        Command::Export(args) => export::run(args, &mut out),
         Command::Blocks(args) => blocks::run(args, &mut out),
         Command::Get(args) => rows::get::run(args, &mut out),
         Command::List(args) => rows::list::run(args, &mut out),

@@ -356,7 +356,7 @@ fn files_of_ethereum_and_antelope_end_alike_on_every_engine() {
             }
             digests.push(stat(&store)["digest"].to_string());
             let wrong = ["import", "--store", &store, "--from", "era1", file];
-            run(wrong).refused(1, &[name, "Era1 was said", "0 blocks before the error"]);
+            run(wrong).refused(1, &[name, "era1 was said", "0 blocks before the error"]);
         }
         assert!(digests.windows(2).all(|two| two[0] == two[1]), "{name}");
     }

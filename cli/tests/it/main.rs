@@ -6,6 +6,7 @@
 mod chain;
 mod compare;
 mod demo;
+mod export;
 mod import;
 mod metrics;
 mod operate;

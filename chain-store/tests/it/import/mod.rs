@@ -15,7 +15,7 @@ use storage_api::{ChecksumSetting, Durability, KvStore};
 const FIRST_BLOCKS: &str = "btc-blocks1-256.bz2";
 
 /// The path of a file of real chain data; `None`, visibly, where there is none.
-fn real_file(name: &str) -> Option<PathBuf> {
+pub(crate) fn real_file(name: &str) -> Option<PathBuf> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/realdata");
     let root = std::env::var_os("CHAINSTORE_REALDATA").map_or_else(|| root.into(), PathBuf::from);
     let path = root.join(name);

@@ -1,0 +1,476 @@
+//! What cannot be exported or imported: other formats, heights that are not there, damage, other
+//! chains.
+
+use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use chain_store::bitcoin::Network;
+use chain_store::chain_files::era1::Era1Body;
+use chain_store::chain_files::{FileFormat, rlp};
+use chain_store::export::{BlockFault, Export, ExportError, ExportOptions, Origin};
+use chain_store::{
+    AnyStore, BitcoinImport, Bodies, ChainFormat, DetectError, EngineName, FileImport, ImportError,
+    SourceFile,
+};
+use storage_api::blocks::{BlockError, BlockHash, BlockStore, Height, KvBlocks, NewBlock};
+use storage_api::{ChecksumSetting, Durability, KvStore, WriteTxn, Writer};
+
+use super::import;
+use super::{
+    BARE, ERA1, FRAMED, LOG, RLP, Real, blocks_of, digest, empty, export, filled, filled_anew,
+    heights,
+};
+
+fn of(format: ChainFormat) -> ExportOptions {
+    let mut options = ExportOptions::default();
+    options.format = Some(format);
+    options
+}
+
+/// A real file in each format.
+const REAL: [(Real, ChainFormat); 5] = [
+    (RLP, ChainFormat::EthereumRlp),
+    (LOG, ChainFormat::Antelope),
+    (FRAMED, ChainFormat::Bitcoin),
+    (BARE, ChainFormat::Bitcoin),
+    (ERA1, ChainFormat::Era1),
+];
+
+#[test]
+fn blocks_of_one_format_are_no_file_of_another() {
+    for (real, own) in REAL {
+        let Some(store) = filled(real) else { return };
+        for format in ChainFormat::ALL {
+            if format == own {
+                continue;
+            }
+            let Err(ExportError::OtherFormat {
+                height,
+                asked,
+                found,
+            }) = export(&store, of(format))
+            else {
+                panic!("{format} of {own} was not refused");
+            };
+            assert_eq!((height.get(), asked, found), (real.first, format, own));
+        }
+    }
+}
+
+#[test]
+fn heights_that_are_not_there_are_refused() {
+    let Some(store) = filled(RLP) else { return };
+    for (first, last) in [(0, 5), (1, 55), (60, 70)] {
+        let refused = export(&store, heights(first, last)).unwrap_err();
+        let is = matches!(
+            refused,
+            ExportError::Blocks(BlockError::OutOfRange { asked, .. })
+                if [first, last].contains(&asked.get())
+        );
+        assert!(is, "{refused}");
+    }
+    let refused = export(&store, heights(7, 6)).unwrap_err();
+    assert!(matches!(refused, ExportError::Reversed { .. }), "{refused}");
+    let none = empty(EngineName::Mem, "unused".as_ref(), RLP.chain);
+    let refused = export(&none, ExportOptions::default()).unwrap_err();
+    let is = matches!(refused, ExportError::Blocks(BlockError::Empty));
+    assert!(is, "{refused}");
+}
+
+#[test]
+fn an_index_stands_beside_a_block_log_alone() {
+    let Some(store) = filled(RLP) else { return };
+    let view = store.begin_read().unwrap();
+    let blocks = blocks_of(&store);
+    let export = Export::plan(&blocks, &view, &Origin::default(), ExportOptions::default());
+    let (mut file, mut index) = (Vec::new(), Vec::new());
+    let refused = export
+        .unwrap()
+        .write(&mut file, Some(&mut index), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap_err();
+    assert!(matches!(refused, ExportError::NoIndex { .. }), "{refused}");
+    assert!(file.is_empty() && index.is_empty());
+}
+
+/// Puts a block on the tip whose body is not looked at.
+fn append(store: &AnyStore, hash: &[u8], body: &[u8]) {
+    let blocks = blocks_of(store);
+    let tip = blocks.tip(&store.begin_read().unwrap()).unwrap();
+    let (height, parent) = match tip {
+        Some(tip) => (tip.height.next(), tip.hash),
+        None => (Height::ZERO, BlockHash::new(&[0; 32]).unwrap()),
+    };
+    let staged = blocks.stage(NewBlock {
+        height,
+        hash: BlockHash::new(hash).unwrap(),
+        parent,
+        tx_ids: &[],
+        body,
+    });
+    let mut txn = store.begin_write().unwrap();
+    blocks.append(&mut txn, staged.unwrap()).unwrap();
+    txn.commit(Durability::Volatile).unwrap();
+}
+
+#[test]
+fn blocks_of_no_format_are_refused_first_or_where_they_stand() {
+    let schema = KvBlocks::schema(ChecksumSetting::None).unwrap();
+    let own = Arc::new(AnyStore::open("mem:", &schema).unwrap());
+    append(&own, &[1; 32], b"a block of our own kind");
+    let refused = export(&own, ExportOptions::default()).unwrap_err();
+    let is = matches!(refused, ExportError::UnknownFormat { height } if height == Height::ZERO);
+    assert!(is, "{refused}");
+
+    let Some(store) = filled(RLP) else { return };
+    append(&store, &[1; 32], b"a block of our own kind");
+    let refused = export(&store, ExportOptions::default()).unwrap_err();
+    let is = matches!(refused, ExportError::Block { height, .. } if height.get() == 55);
+    assert!(is, "{refused}");
+    assert!(export(&store, heights(1, 54)).unwrap().file == RLP.bytes().unwrap());
+}
+
+#[test]
+fn an_era1_file_takes_no_more_blocks_than_it_holds() {
+    let Some(store) = filled_anew(ERA1) else {
+        return;
+    };
+    append(&store, &[1; 32], b"one too many");
+    let refused = export(&store, ExportOptions::default()).unwrap_err();
+    let is = matches!(
+        refused,
+        ExportError::TooManyBlocks {
+            blocks: 8_193,
+            limit: 8_192,
+            ..
+        }
+    );
+    assert!(is, "{refused}");
+    export(&store, heights(0, 8_191)).unwrap();
+}
+
+/// An Ethereum node's archive ends and its export goes on: one chain in two formats.
+#[test]
+fn a_chain_in_two_formats_is_exported_in_two_files() {
+    let Some(whole) = filled(ERA1) else { return };
+    let front = export(&whole, heights(0, 9)).unwrap().file;
+    let view = whole.begin_read().unwrap();
+    let body = blocks_of(&whole).body(&view, Height::new(10)).unwrap();
+    let body = body.unwrap();
+    let parts = Era1Body::parse(&body).unwrap();
+    assert_eq!(
+        parts.body,
+        [0xc2, 0xc0, 0xc0],
+        "a block without transactions"
+    );
+    let mut next = Vec::new();
+    rlp::put_list(&mut next, |out| {
+        out.extend_from_slice(parts.header);
+        out.extend_from_slice(&[0xc0, 0xc0]);
+    });
+    let place = tempfile::tempdir().unwrap();
+    let store = empty(EngineName::Mem, place.path(), ERA1.chain);
+    for (name, bytes) in [("front.era1", &front), ("next.rlp", &next)] {
+        let path = place.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        import(&store, ERA1.chain, &path).unwrap();
+    }
+    let Err(ExportError::OtherFormat {
+        height,
+        asked,
+        found,
+    }) = export(&store, ExportOptions::default())
+    else {
+        panic!("two formats in one file");
+    };
+    assert_eq!(height.get(), 10);
+    assert_eq!(
+        (asked, found),
+        (ChainFormat::Era1, ChainFormat::EthereumRlp)
+    );
+    assert!(export(&store, heights(0, 9)).unwrap().file == front);
+    assert!(export(&store, heights(10, 10)).unwrap().file == next);
+}
+
+/// Every flip is noticed but for those in the signature of an Antelope producer, 66 bytes that no
+/// hash covers: without the schedule of producers nothing can tell that it is theirs.
+#[test]
+fn damage_ends_an_export_with_its_height() {
+    for real in [RLP, LOG, FRAMED] {
+        let Some(store) = filled(real) else { return };
+        let blocks = blocks_of(&store);
+        let height = real.first + 3;
+        let body = blocks.body(&store.begin_read().unwrap(), Height::new(height));
+        let body = body.unwrap().unwrap();
+        let table = store.catalogue().id("blocks.bodies").unwrap();
+        let mut passed = Vec::new();
+        for at in (0..body.len()).step_by(1 + body.len() / 60) {
+            let mut damaged = body.clone();
+            damaged[at] ^= 0x10;
+            let mut txn = store.begin_write().unwrap();
+            txn.put(table, &height.to_be_bytes(), &damaged).unwrap();
+            txn.commit(Durability::Volatile).unwrap();
+            match export(&store, ExportOptions::default()) {
+                Err(ExportError::Block { height: at, .. }) => assert_eq!(at.get(), height),
+                Err(other) => panic!("{} byte {at}: {other}", real.name),
+                Ok(_) => passed.push(at),
+            }
+        }
+        let window = passed.iter().max().zip(passed.iter().min());
+        let window = window.map_or(0, |(last, first)| last + 1 - first);
+        let covered_by_nothing = if real.name == LOG.name { 66 } else { 0 };
+        assert!(window <= covered_by_nothing, "{}: {passed:?}", real.name);
+    }
+}
+
+/// A block that is sound in itself, and not the one that the index means.
+#[test]
+fn a_body_at_the_wrong_height_is_noticed() {
+    for real in [FRAMED, RLP] {
+        let Some(store) = filled(real) else { return };
+        let blocks = blocks_of(&store);
+        let view = store.begin_read().unwrap();
+        let info = |height| blocks.info(&view, Height::new(height)).unwrap().unwrap();
+        // Two bodies of one length, so that nothing but their content tells them apart.
+        let pairs = (20..50).flat_map(|a| (a + 1..51).map(move |b| (a, b)));
+        let same = |(a, b): &(u64, u64)| info(*a).body_bytes == info(*b).body_bytes;
+        let (first, second) = pairs.into_iter().find(same).unwrap();
+        let other = blocks.body(&view, Height::new(second)).unwrap().unwrap();
+        drop(view);
+        let table = store.catalogue().id("blocks.bodies").unwrap();
+        let mut txn = store.begin_write().unwrap();
+        txn.put(table, &first.to_be_bytes(), &other).unwrap();
+        txn.commit(Durability::Volatile).unwrap();
+        let refused = export(&store, heights(10, first)).unwrap_err();
+        let ExportError::Block { height, source } = &refused else {
+            panic!("{refused}");
+        };
+        assert_eq!(height.get(), first);
+        let is = matches!(source, BlockFault::Index { .. } | BlockFault::File(_));
+        assert!(is, "{source}");
+    }
+}
+
+#[test]
+fn blocks_of_no_known_network_are_framed_when_it_is_said() {
+    let Some(store) = filled(BARE) else { return };
+    let bare = export(&store, ExportOptions::default()).unwrap().file;
+    assert!(bare == BARE.bytes().unwrap());
+    let mut framed = ExportOptions::default();
+    framed.network = Some(Network::Mainnet);
+    let framed = export(&store, framed).unwrap().file;
+    let length = (bare.len() as u32).to_le_bytes();
+    assert!(framed == [&Network::Mainnet.magic(), &length, &bare[..]].concat());
+
+    let Some(store) = filled(FRAMED) else { return };
+    let mut other = ExportOptions::default();
+    other.network = Some(Network::Signet);
+    let refused = export(&store, other).unwrap_err();
+    let is = matches!(refused, ExportError::OtherNetwork { .. });
+    assert!(is, "{refused}");
+    // Blocks of mid-chain whose import did not name the network.
+    let plan = |options| {
+        let view = store.begin_read().unwrap();
+        let blocks = blocks_of(&store);
+        Export::plan(&blocks, &view, &Origin::default(), options).map(|export| export.network())
+    };
+    let refused = plan(heights(100, 110)).unwrap_err();
+    assert!(matches!(refused, ExportError::UnknownNetwork), "{refused}");
+    // The block above the genesis block names it.
+    assert_eq!(plan(heights(1, 110)).unwrap(), Some(Network::Mainnet));
+}
+
+#[test]
+fn a_log_without_its_beginning_is_refused() {
+    let Some(store) = filled(LOG) else { return };
+    let plan = |first| {
+        let view = store.begin_read().unwrap();
+        let blocks = blocks_of(&store);
+        Export::plan(&blocks, &view, &Origin::default(), heights(first, 5)).map(|_| ())
+    };
+    for (first, words) in [(1, "genesis state"), (2, "chain id")] {
+        let refused = plan(first).unwrap_err();
+        let is = matches!(refused, ExportError::NoPreamble { what, .. } if what == words);
+        assert!(is, "{refused}");
+    }
+    // From a log that begins later, the genesis state cannot be had either.
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("late.log");
+    fs::write(&path, export(&store, heights(2, 5)).unwrap().file).unwrap();
+    let late = empty(EngineName::Mem, place.path(), LOG.chain);
+    import(&late, LOG.chain, &path).unwrap();
+    export(&late, heights(3, 5)).unwrap();
+    let refused = export(&late, heights(1, 5)).unwrap_err();
+    assert!(matches!(refused, ExportError::Blocks(_)), "{refused}");
+}
+
+/// A store from before the beginning of a log was kept, or filled by a node: the same import again
+/// adds it.
+#[test]
+fn the_beginning_of_a_log_is_kept_by_the_next_import() {
+    let (Some(path), Some(whole)) = (LOG.path(), filled(LOG)) else {
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    let store = empty(EngineName::Mem, place.path(), LOG.chain);
+    import(&store, LOG.chain, &path).unwrap();
+    let table = store.catalogue().id("antelope.state").unwrap();
+    let mut txn = store.begin_write().unwrap();
+    txn.delete(table, b"preamble").unwrap();
+    txn.commit(Durability::Volatile).unwrap();
+    assert!(export(&store, ExportOptions::default()).is_err());
+    assert_eq!(import(&store, LOG.chain, &path).unwrap(), 0);
+    assert_eq!(digest(&store), digest(&whole));
+    let out = export(&store, ExportOptions::default()).unwrap();
+    assert!(out.file == LOG.bytes().unwrap());
+}
+
+#[test]
+fn a_store_of_one_chain_takes_no_file_of_another() {
+    let all = [RLP, LOG, FRAMED, BARE, ERA1];
+    for held in [RLP, LOG, FRAMED] {
+        let Some(store) = filled(held) else { return };
+        let before = digest(&store);
+        for file in all.iter().filter(|file| file.chain != held.chain) {
+            let Some(path) = file.path() else { return };
+            let go_on = &mut |_: &_| ControlFlow::Continue(());
+            let refused = match file.chain {
+                chain_store::ChainKind::Bitcoin => {
+                    // Its tables are there in none of these stores but one.
+                    let Ok(mut import) = BitcoinImport::into(&store) else {
+                        continue;
+                    };
+                    import.file(&path, go_on)
+                }
+                _ => FileImport::into(&store).unwrap().file(&path, go_on),
+            };
+            let Err(ImportError::OtherChain {
+                expected, found, ..
+            }) = refused
+            else {
+                panic!("{} into {}: {refused:?}", file.name, held.name);
+            };
+            assert_eq!((expected, found), (held.chain, file.chain));
+        }
+        assert_eq!(digest(&store), before);
+    }
+}
+
+#[test]
+fn bitcoin_is_not_put_upon_another_chain() {
+    let (Some(rlp), Some(bitcoin)) = (RLP.path(), FRAMED.path()) else {
+        return;
+    };
+    // Every table is there, as after opening with the schemas of both.
+    let mut schema = BitcoinImport::schema(Bodies::Store, ChecksumSetting::None).unwrap();
+    let files = FileImport::schema(Bodies::Store, ChecksumSetting::None).unwrap();
+    schema.merge(&files).unwrap();
+    let store = Arc::new(AnyStore::open("mem:", &schema).unwrap());
+    import(&store, RLP.chain, &rlp).unwrap();
+    let before = digest(&store);
+    let refused = import(&store, FRAMED.chain, &bitcoin).unwrap_err();
+    assert!(
+        matches!(refused, ImportError::OtherChain { .. }),
+        "{refused}"
+    );
+    assert_eq!(digest(&store), before);
+}
+
+#[test]
+fn another_chain_of_the_same_kind_is_refused_with_its_block_or_id() {
+    let Some(path) = LOG.path() else { return };
+    let Some(store) = filled(LOG) else { return };
+    // The same log with another genesis time is of another chain.
+    let mut bytes = fs::read(path).unwrap();
+    bytes[8] ^= 1;
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("other.log");
+    fs::write(&path, &bytes).unwrap();
+    let refused = import(&store, LOG.chain, &path).unwrap_err();
+    assert!(matches!(refused, ImportError::OtherLog { .. }), "{refused}");
+
+    let Some(era1) = filled(ERA1) else { return };
+    let Some(rlp) = RLP.path() else { return };
+    let refused = import(&era1, RLP.chain, &rlp).unwrap_err();
+    let is = matches!(refused, ImportError::OtherBlock { height, .. } if height.get() == 1);
+    assert!(is, "{refused}");
+    assert!(refused.to_string().contains("record 0"), "{refused}");
+}
+
+#[test]
+fn first_bytes_that_tell_nothing_and_what_was_said_otherwise() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("file");
+    let format_of = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        match SourceFile::open(&path).unwrap().format() {
+            Ok(format) => Ok(format),
+            Err(ImportError::UnknownFormat { source, .. }) => Err(source),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(format_of(b""), Err(DetectError::Empty));
+    let text = b"this is no chain, whatever it says at the length of a header of a block or longer";
+    for bytes in [&text[..], &[0; 5_000], &[1, 0, 0, 0], &[0xff; 5_000], b"e2"] {
+        assert_eq!(
+            format_of(bytes),
+            Err(DetectError::Unknown),
+            "{:02x?}",
+            &bytes[..bytes.len().min(8)]
+        );
+    }
+    // Zeros ahead of the first record, as Bitcoin Core leaves them; and masked by it.
+    let Some(framed) = FRAMED.bytes() else { return };
+    let padded = [&[0; 77][..], &framed].concat();
+    assert_eq!(format_of(&padded), Ok(ChainFormat::Bitcoin));
+    let key = [7, 1, 200, 9, 30, 4, 99, 5];
+    let masked: Vec<u8> = (framed.iter().zip(key.iter().cycle()))
+        .map(|(byte, mask)| byte ^ mask)
+        .collect();
+    assert_eq!(format_of(&masked), Ok(ChainFormat::Bitcoin));
+    let store = empty(EngineName::Mem, place.path(), FRAMED.chain);
+    let refused = import(&store, FRAMED.chain, &path).unwrap_err();
+    assert!(refused.to_string().contains("xor.dat"), "{refused}");
+
+    let Some(rlp) = RLP.path() else { return };
+    let store = empty(EngineName::Mem, place.path(), RLP.chain);
+    let import = FileImport::into(&store).unwrap();
+    let mut import = import.with_format(Some(FileFormat::Era1));
+    let go_on = &mut |_: &_| ControlFlow::Continue(());
+    let refused = import.file(&rlp, go_on).unwrap_err();
+    assert!(
+        matches!(refused, ImportError::OtherFormat { .. }),
+        "{refused}"
+    );
+    let Some(bitcoin) = FRAMED.path() else { return };
+    let refused = FileImport::into(&store).unwrap().file(&bitcoin, go_on);
+    let is = matches!(refused, Err(ImportError::OtherImport { .. }));
+    assert!(is, "{refused:?}");
+}
+
+#[test]
+fn every_compression_is_looked_into() {
+    for (real, format) in REAL {
+        let Some(bytes) = real.bytes() else { return };
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&bytes).unwrap();
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        bzip2.write_all(&bytes).unwrap();
+        let zstd = zstd::encode_all(&bytes[..], 1).unwrap();
+        for packed in [
+            bytes.clone(),
+            gzip.finish().unwrap(),
+            bzip2.finish().unwrap(),
+            zstd,
+        ] {
+            fs::write(&path, packed).unwrap();
+            let found = SourceFile::open(&path).unwrap().format().unwrap();
+            assert_eq!(found, format, "{}", real.name);
+        }
+    }
+}
