@@ -34,6 +34,11 @@ fn export(store: &str, file: &Path, more: &[&str]) -> Ran {
     run(args)
 }
 
+/// Every engine that keeps something on disk, with bodies in either place.
+fn stores() -> impl Iterator<Item = (EngineName, &'static str)> {
+    disk_engines().flat_map(|engine| ["store", "segments"].map(|bodies| (engine, bodies)))
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -73,10 +78,11 @@ fn real_files_come_back_from_every_engine() {
         ("antelope-blocks.log", "antelope", 5),
     ] {
         let Some(file) = real_file(name) else { return };
-        for engine in disk_engines() {
+        for (engine, bodies) in stores() {
             let place = tempfile::tempdir().unwrap();
             let store = url(engine, place.path());
-            let imported = import(&store, &file, &[]).ok().json();
+            let bodies = ["--bodies", bodies];
+            let imported = import(&store, &file, &bodies).ok().json();
             let out = place.path().join("out");
             let index = place.path().join("index");
             let beside = ["--index-file", index.to_str().unwrap()];
@@ -100,10 +106,12 @@ fn real_files_come_back_from_every_engine() {
             }
             let again = place.path().join("again");
             fs::create_dir(&again).unwrap();
-            let again = import(&url(engine, &again), &out, &[]).ok().json();
-            let digest = |imported: &Value| imported["stat"]["content_digest"].clone();
-            assert_eq!(digest(&again), digest(&imported), "{engine} {name}");
-            assert!(digest(&again).is_string());
+            let again = import(&url(engine, &again), &out, &bodies).ok().json();
+            for digest in ["content_digest", "blocks_digest"] {
+                let of = |imported: &Value| imported["stat"][digest].clone();
+                assert_eq!(of(&again), of(&imported), "{engine} {name}");
+                assert!(of(&again).is_string(), "{digest}: {again}");
+            }
         }
     }
 }
