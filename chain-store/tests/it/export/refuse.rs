@@ -307,6 +307,45 @@ fn a_log_without_its_beginning_is_refused() {
     assert!(matches!(refused, ExportError::Blocks(_)), "{refused}");
 }
 
+fn preambles(text: &str) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("preamble "));
+    lines.map(|hex| {
+        let hex = hex.trim_matches('-');
+        (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn the_beginning_of_a_log_is_kept_as_documented() {
+    let golden = include_str!("../../fixtures/antelope-state/golden-v1.txt");
+    let corrupt = include_str!("../../fixtures/antelope-state/corrupt-v1.txt");
+    let store = empty(EngineName::Mem, "unused".as_ref(), LOG.chain);
+    let table = store.catalogue().id("antelope.state").unwrap();
+    let read = |bytes: &[u8]| {
+        let mut txn = store.begin_write().unwrap();
+        txn.put(table, b"preamble", bytes).unwrap();
+        txn.commit(Durability::Volatile).unwrap();
+        let view = store.begin_read().unwrap();
+        Origin::of(&view, store.catalogue()).map(|origin| origin.preamble.unwrap())
+    };
+    assert_eq!(preambles(golden).count(), 3);
+    for bytes in preambles(golden) {
+        let preamble = read(&bytes).unwrap();
+        assert_eq!(preamble.bytes(), &bytes[1..]);
+        assert!([1, 5].contains(&preamble.first_block()));
+    }
+    assert_eq!(preambles(corrupt).count(), 7);
+    for bytes in preambles(corrupt) {
+        let refused = read(&bytes).unwrap_err();
+        assert!(refused.is_corruption(), "{refused}");
+    }
+}
+
 /// A store from before the beginning of a log was kept, or filled by a node: the same import again
 /// adds it.
 #[test]
