@@ -1,9 +1,9 @@
 //! The formats of chain files, told from a file's first bytes or from a stored body.
 //!
-//! Must always hold: a format is told from content, never from a name; where first bytes could be two
-//! formats, the work of a Bitcoin header decides, which chance does not meet; a stored body is of a format only when that format's own
-//! check accepts it and gives the height, hash and parent that the index has. Cost: a look at
-//! [`SNIFF_BYTES`], or the decoding of one block.
+//! Must always hold: a format is told from content, never from a name; where first bytes could be
+//! two formats, the work of a Bitcoin header decides, which chance does not meet; a stored body is
+//! of a format only when that format's own check accepts it and gives the height, hash and parent
+//! that the index has. Cost: a look at [`SNIFF_BYTES`], or the decoding of one block.
 
 use std::fmt;
 

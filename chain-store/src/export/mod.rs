@@ -5,9 +5,9 @@
 //! appears under its name only when it is whole.
 //!
 //! Invariants: an export is of one view, so a writer beside it changes nothing; every block is
-//! checked again by the format's own writer and held against the index (height, hash, parent) before
-//! it counts, and damage ends the export with the height; what was imported comes out as the bytes
-//! that came in, but for the compression inside of an era1 file. Memory: one block, once more while
+//! checked again by the format's own writer and held against the index (height, hash, parent)
+//! before it counts, and damage ends the export with the height; what was imported comes out as the
+//! bytes that came in, but for the compression inside of an era1 file. Memory: one block, once more while
 //! it is decoded; for era1 40 bytes a block, which are 8,192 at most. Cost: one range read of the
 //! bodies and the hashes of all transactions.
 
@@ -137,8 +137,8 @@ impl<B: BlockStore, R: Reader> Export<'_, B, R> {
         plan::count(self.first, self.last)
     }
 
-    /// Writes the blocks to `output`, and the offsets of a block log to `index`; calls `go_on` after
-    /// each. The output is flushed, and whole unless the report says that it was stopped.
+    /// Writes the blocks to `output`, and the offsets of a block log to `index`; calls `go_on`
+    /// after each. The output is flushed, and whole unless the report says that it was stopped.
     ///
     /// # Errors
     /// [`ExportError`]: `NoIndex`, `Write`, `Block`, `OtherFormat`, `Missing`, `Blocks`.

@@ -2,8 +2,8 @@
 //! are told in `docs/format/antelope-state.md`.
 //!
 //! Invariants: it is written in the commit of the first block that comes from a log, and never
-//! changed, so an export from that block on begins with the same bytes; a log of another chain id is
-//! refused.
+//! changed, so an export from that block on begins with the same bytes; a log of another chain id
+//! is refused.
 
 use chain_files::antelope::Preamble;
 use storage_api::{Catalogue, ChecksumSetting, Error, Reader, Result, TableDef, TableId, WriteTxn};

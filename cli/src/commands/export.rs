@@ -67,8 +67,8 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "HEIGHT")]
     last_height: Option<u64>,
 
-    /// The network of a Bitcoin block file, where neither the import nor the chain says it: mainnet,
-    /// testnet3, testnet4, signet or regtest.
+    /// The network of a Bitcoin block file, where neither the import nor the chain says it:
+    /// mainnet, testnet3, testnet4, signet or regtest.
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     network: Option<Network>,
 
