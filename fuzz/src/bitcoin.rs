@@ -11,7 +11,7 @@ use chain_store::bitcoin::{
     Block, BlockFile, DecodeFault, Error, HEADER_BYTES, Header, Network, OutPoint, SATOSHI_MAX,
     Transaction, UnspentOutput, coinbase_height, is_unspendable,
 };
-use chain_store::{AnyStore, BitcoinImport, StoreStat, UnspentSet};
+use chain_store::{AnyStore, BitcoinImport, Bodies, StoreStat, UnspentSet};
 use storage_api::{ChecksumSetting, Durability, KvStore, TableId, WriteBatch, Writer};
 
 use crate::must;
@@ -187,7 +187,7 @@ pub(crate) fn state(data: &[u8]) {
     }
     STORE.with(|cell| {
         let (store, table) = cell.get_or_init(|| {
-            let schema = BitcoinImport::<AnyStore>::schema(ChecksumSetting::None);
+            let schema = BitcoinImport::schema(Bodies::Store, ChecksumSetting::None);
             let store = AnyStore::open("mem:", &must("the schema", schema));
             let store = must("a store in memory", store);
             let table = must("the table", store.catalogue().id("bitcoin.state"));

@@ -52,13 +52,19 @@ fn every_target_has_a_corpus_and_a_program_and_every_folder_a_target() {
 }
 
 #[test]
-fn the_corpus_is_small() {
+fn the_corpus_is_small_and_has_names() {
     let _alone = super::alone();
     let mut all = 0;
     for target in TARGETS {
         let files = files(target.name);
         assert!(!files.is_empty(), "{} has no corpus", target.name);
         for (name, bytes) in files {
+            let is_sum = name.len() == 40 && name.chars().all(|c| c.is_ascii_hexdigit());
+            assert!(
+                !is_sum,
+                "{}/{name} wants a name that says what it is",
+                target.name
+            );
             let bytes = bytes.len() as u64;
             assert!(
                 bytes <= FILE_BYTES_MAX,

@@ -7,10 +7,13 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chain_store::bitcoin::BlockFile;
 use chain_store::chain_files::{FileReader, ReadOptions};
-use chain_store::{AnyStore, BitcoinImport, ContentDigest, Coverage, FileImport, ImportError};
+use chain_store::{
+    AnyStore, BitcoinImport, Bodies, ContentDigest, Coverage, FileImport, ImportError,
+};
 use conformance::scaled;
 use storage_api::blocks::{BlockHash, BlockQuery, BlockStore, Height, KvBlocks};
 use storage_api::{ChecksumSetting, Durability, KvStore};
@@ -43,16 +46,16 @@ impl Format {
         fs::read(self.corpus().join(name)).unwrap()
     }
 
-    fn store(self) -> AnyStore {
+    fn store(self) -> Arc<AnyStore> {
         let schema = match self {
-            Self::Bitcoin => BitcoinImport::<AnyStore>::schema(ChecksumSetting::None),
-            _ => FileImport::<AnyStore>::schema(ChecksumSetting::None),
+            Self::Bitcoin => BitcoinImport::schema(Bodies::Store, ChecksumSetting::None),
+            _ => FileImport::schema(Bodies::Store, ChecksumSetting::None),
         };
-        AnyStore::open("mem:", &schema.unwrap()).unwrap()
+        Arc::new(AnyStore::open("mem:", &schema.unwrap()).unwrap())
     }
 
     /// Imports a file; gives the blocks that were stored and those that were known.
-    fn import(self, store: &AnyStore, path: &Path) -> Result<(u64, u64), ImportError> {
+    fn import(self, store: &Arc<AnyStore>, path: &Path) -> Result<(u64, u64), ImportError> {
         let go_on = &mut |_: &_| ControlFlow::Continue(());
         let report = if self == Self::Bitcoin {
             let import = BitcoinImport::into(store).unwrap();
@@ -148,14 +151,14 @@ impl Undisturbed {
     }
 
     /// Imports hostile bytes into a fresh store; gives how it went and the store.
-    fn attack(&self, bytes: &[u8]) -> (AnyStore, Result<(u64, u64), ImportError>) {
+    fn attack(&self, bytes: &[u8]) -> (Arc<AnyStore>, Result<(u64, u64), ImportError>) {
         let store = self.format.store();
         let outcome = self.format.import(&store, &self.write(bytes));
         (store, outcome)
     }
 
     /// What is stored is the beginning of the good chain; the good file makes it whole.
-    fn goes_on(&self, store: &AnyStore, context: &str) {
+    fn goes_on(&self, store: &Arc<AnyStore>, context: &str) {
         let kept = blocks(store);
         assert!(self.blocks.starts_with(&kept), "{context}");
         let counts = self
