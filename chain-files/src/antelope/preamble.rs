@@ -51,14 +51,26 @@ impl Preamble {
         Ok(preamble)
     }
 
-    /// The beginning of a log that starts later than with block 1, for blocks that are packed in
-    /// this way: version 3, or 4 for [`Layout::Prunable`].
+    /// The beginning of a log that starts later than with block 1 (version 3).
+    ///
+    /// # Errors
+    ///
+    /// As [`from_chain_id_as`](Self::from_chain_id_as).
+    pub fn from_chain_id(chain_id: Hash, first_block: u32) -> Result<Self, Fault> {
+        Self::from_chain_id_as(chain_id, first_block, Layout::Plain)
+    }
+
+    /// The same for blocks that are packed in this way: version 3, or 4 for [`Layout::Prunable`].
     ///
     /// # Errors
     ///
     /// [`Fault::Unsupported`] when the first block is 0 or 1: a log from there holds the genesis
     /// state, which a chain id cannot stand for.
-    pub fn from_chain_id(chain_id: Hash, first_block: u32, layout: Layout) -> Result<Self, Fault> {
+    pub fn from_chain_id_as(
+        chain_id: Hash,
+        first_block: u32,
+        layout: Layout,
+    ) -> Result<Self, Fault> {
         if first_block < 2 {
             return Err(Fault::Unsupported {
                 what: "first block of a log without genesis state",

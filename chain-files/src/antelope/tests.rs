@@ -294,8 +294,8 @@ fn preambles_that_are_refused() {
         Err(Fault::Trailing { .. })
     ));
     for layout in [Layout::Plain, Layout::Prunable] {
-        assert!(Preamble::from_chain_id([1; 32], 1, layout).is_err());
-        let made = Preamble::from_chain_id([1; 32], 2, layout).unwrap();
+        assert!(Preamble::from_chain_id_as([1; 32], 1, layout).is_err());
+        let made = Preamble::from_chain_id_as([1; 32], 2, layout).unwrap();
         assert_eq!(Preamble::parse(made.bytes()).unwrap(), made);
         assert_eq!(made.layout(), layout);
     }

@@ -142,6 +142,6 @@ fn preamble(origin: &Origin, first: Height) -> Result<Preamble, ExportError> {
     if kept.first_block() == first_block {
         return Ok(kept.clone());
     }
-    let made = Preamble::from_chain_id(kept.chain_id(), first_block, kept.layout());
+    let made = Preamble::from_chain_id_as(kept.chain_id(), first_block, kept.layout());
     made.map_err(|_| absent(what))
 }
