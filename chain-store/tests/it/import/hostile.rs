@@ -190,13 +190,16 @@ fn number(text: &str, word: &str) -> Option<u64> {
     { digits }.next()?.parse().ok()
 }
 
+/// What tells the format at most: the header of a block, the beginning of a log.
+const HEAD_BYTES: u64 = 80;
+
 /// The error names the file, this record, and an offset in it.
 fn check_place(error: &ImportError, record: u64, offsets: std::ops::RangeInclusive<u64>) {
     let text = text(error);
     assert!(text.contains("hostile"), "{text}");
-    if let ImportError::Format { .. } = error {
-        // Nothing was recognised, so there are no records.
-        return assert_eq!(record, 0, "{text}");
+    // Where the beginning is of no format, there are no records.
+    if *offsets.end() < HEAD_BYTES && !text.contains("record") {
+        return;
     }
     assert_eq!(number(&text, "record"), Some(record), "{text}");
     let offset = number(&text, "offset");
