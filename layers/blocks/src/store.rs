@@ -153,6 +153,9 @@ impl<S: KvStore> SegmentBlocks<S> {
 
     /// Does the cuts that no open view can miss.
     fn cut_what_may_go(&self, writing: &mut Writing) -> BlockResult<()> {
+        // Before the ages of views are known, or one that began shortly before a cut could seem to
+        // have begun after it.
+        let now = Instant::now();
         let oldest = self.store.stats()?.oldest_reader;
         let Writing {
             log,
@@ -160,7 +163,8 @@ impl<S: KvStore> SegmentBlocks<S> {
             waiting,
         } = writing;
         while let Some((Cleanup(cut), since)) = waiting.first().copied() {
-            if oldest.is_some_and(|oldest| oldest.age >= since.elapsed()) {
+            let elapsed = now.saturating_duration_since(since);
+            if oldest.is_some_and(|oldest| oldest.age >= elapsed) {
                 return Ok(());
             }
             let done = match cut {
