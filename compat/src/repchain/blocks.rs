@@ -111,7 +111,6 @@ impl<S: KvStore, C: BlockCodec> Blocks<S, C> {
             chain: options.chain(),
             segment_bytes_max: options.file_bytes_max,
             advance_bytes: options.advance_bytes,
-            ..SegmentOptions::default()
         };
         let (blocks, opened) = SegmentBlocks::open(Arc::clone(&store), disk, &segments)?;
         let options = options.clone();

@@ -3,10 +3,13 @@
 
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use chain_store::EngineName;
 use compat::repchain::{FileNo, Limits, Options, SelfCheckOptions, proto};
 use conformance::scaled;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use storage_api::KvStore;
 use storage_api::blocks::{BlockError, BlockQuery, Height};
 
@@ -271,6 +274,64 @@ fn an_iterator_goes_on_over_its_view_while_its_blocks_are_taken_back() {
         compare(&open.blocks, &chain[..3], "beside the iterator");
         restore(&open.blocks, &chain[3..]);
         compare(&open.blocks, &chain, "restored again");
+    });
+}
+
+#[test]
+fn readers_beside_restoring_and_taking_back_see_whole_chains() {
+    let chain = random_chain(SEED ^ 8, 40);
+    let rounds = scaled(150).max(20);
+    on_each_engine(|engine| {
+        let mut place = Place::new(engine);
+        let open = place.open(&options());
+        restore(&open.blocks, &chain[..10]);
+        let is_done = AtomicBool::new(false);
+        let seen = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_done.load(Ordering::Relaxed) {
+                        let query = BlockQuery::from(Height::new(1));
+                        let found = open.blocks.blocks_from_height(query).unwrap();
+                        let found: Vec<Vec<u8>> = found.map(|step| step.unwrap().1).collect();
+                        assert!(found.len() >= 10, "{engine}: {}", found.len());
+                        let expected = chain.iter().map(|known| &known.bytes);
+                        assert!(found.iter().eq(expected.take(found.len())), "{engine}");
+                        let info = open.blocks.get_block_chain_info().unwrap();
+                        let tip = &chain[info.height as usize - 1];
+                        assert_eq!(info.current_block_hash, tip.hash.as_bytes(), "{engine}");
+                        assert_eq!(info.current_world_state_hash, tip.block.state_hash);
+                        seen.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            let mut dice = ChaCha8Rng::seed_from_u64(SEED ^ 9);
+            let mut round = 0;
+            while round < rounds || seen.load(Ordering::Relaxed) < 20 {
+                round += 1;
+                let up = dice.random_range(11..=chain.len());
+                let known = open.height() as usize;
+                if up > known {
+                    restore(&open.blocks, &chain[known..up]);
+                } else {
+                    let back = Height::new(dice.random_range(10..=known as u64));
+                    open.blocks.rollback_to_height(back).unwrap();
+                }
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        println!(
+            "{engine}: {} chains were read",
+            seen.load(Ordering::Relaxed)
+        );
+        let height = open.height() as usize;
+        compare(&open.blocks, &chain[..height], "at the end");
+        drop(open);
+        compare(
+            &place.open(&options()).blocks,
+            &chain[..height],
+            "opened again",
+        );
     });
 }
 
