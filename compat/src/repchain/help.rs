@@ -3,8 +3,8 @@
 //! In the original these calls are below the index: whoever stores blocks asks for a file's length,
 //! whether a block needs a new file, and writes at that position. Here the chain itself
 //! ([`super::Blocks`]) does not go through them, since its files have an index to agree with;
-//! `BlockHelp` has a segmented log of its own in a folder of its own. A position counts the bytes of
-//! blocks in a file, without the log's own headers, so positions and lengths are those that the
+//! `BlockHelp` has a segmented log of its own in a folder of its own. A position counts the bytes
+//! of blocks in a file, without the log's own headers, so positions and lengths are those that the
 //! original's files would have.
 //!
 //! Invariants: files grow at their end only, and what was written is durable when the call returns;

@@ -2,16 +2,29 @@
 //!
 //! | RepChain | here |
 //! |---|---|
-//! | `getBlockByBase64Hash`, `getBlockByHash`, `getBlockByTxId`, `getBlockByHeight` (R11) | [`Blocks::get_block_by_base64_hash`], [`Blocks::get_block_by_hash`], [`Blocks::get_block_by_tx_id`], [`Blocks::get_block_by_height`] |
-//! | `getBlocksFromHeight` (R12) | [`Blocks::get_blocks_from_height`]; one by one: [`Blocks::visit_blocks_from_height`], [`Blocks::blocks_from_height`] |
-//! | `getBlocks4ObjectFromHeight`, both forms, `getBlock4ObjectByHeight` (R13) | [`Blocks::get_blocks4object_from_height`], [`Blocks::get_blocks4object_from_height_limits`], [`Blocks::get_block4object_by_height`] |
+//! | `getBlockByBase64Hash` (R11) | [`Blocks::get_block_by_base64_hash`] |
+//! | `getBlockByHash` (R11) | [`Blocks::get_block_by_hash`] |
+//! | `getBlockByTxId` (R11) | [`Blocks::get_block_by_tx_id`] |
+//! | `getBlockByHeight` (R11) | [`Blocks::get_block_by_height`] |
+//! | `getBlocksFromHeight` (R12) | [`Blocks::get_blocks_from_height`] |
+//! | the same one by one | [`Blocks::visit_blocks_from_height`] |
+//! | the same as an iterator | [`Blocks::blocks_from_height`] |
+//! | `getBlocks4ObjectFromHeight(h)` (R13) | [`Blocks::get_blocks4object_from_height`] |
+//! | `getBlocks4ObjectFromHeight(h, limits)` | [`Blocks::get_blocks4object_from_height_limits`] |
+//! | `getBlock4ObjectByHeight` (R13) | [`Blocks::get_block4object_by_height`] |
 //! | `getBlockChainInfo` (R14) | [`Blocks::get_block_chain_info`] |
-//! | `restoreBlock`, `restoreBlocks` (R15, R23) | [`Blocks::restore_block`], [`Blocks::restore_blocks`] |
-//! | `getBlockHeight`, `getBlockAllTxNumber`, `getMaxFileNo` (R16) | [`Blocks::get_block_height`], [`Blocks::get_block_all_tx_number`], [`Blocks::get_max_file_no`] |
-//! | `blockindex` (R22) | [`BlockIndexEntry`], [`Blocks::get_block_idx_by_height`], [`Blocks::get_block_idx_by_hash`] |
-//! | `rollbackToHeight`, the check at the start, the alarm of a full disk (R26) | [`Blocks::rollback_to_height`], [`Blocks::self_check`], [`Options::disk_free_bytes_min`] |
+//! | `restoreBlock` (R15, R23) | [`Blocks::restore_block`] |
+//! | `restoreBlocks` (R15) | [`Blocks::restore_blocks`] |
+//! | `getBlockHeight` (R16) | [`Blocks::get_block_height`] |
+//! | `getBlockAllTxNumber` (R16) | [`Blocks::get_block_all_tx_number`] |
+//! | `getMaxFileNo` (R16) | [`Blocks::get_max_file_no`] |
 //! | `BlockHelp` (R20) | [`BlockHelp`] |
-//! | `Block`, `Transaction` | [`proto::Block`], [`proto::Transaction`]; of another generation: [`BlockCodec`] |
+//! | `blockindex` (R22) | [`BlockIndexEntry`] |
+//! | `rollbackToHeight` (R26) | [`Blocks::rollback_to_height`] |
+//! | the check at the start (R26) | [`Blocks::self_check`] |
+//! | the alarm of a full disk (R26) | [`Options::disk_free_bytes_min`] |
+//! | `Block`, `Transaction` | [`proto`] |
+//! | blocks of another generation | [`BlockCodec`] |
 //!
 //! Invariants: heights begin at 1, file numbers at 0; a chain takes only the block that follows its
 //! last one, and the first block has an empty previous hash, which the index keeps as one zero
