@@ -8,7 +8,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use storage_api::blocks::{BlockHash, HASH_BYTES_MAX, TxId};
 
-use super::proto::Block;
+use super::proto::{self, Block};
 
 /// What a block's bytes say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,14 @@ pub enum CodecError {
         /// How many are taken.
         max: u32,
     },
+    /// They have more parts than real blocks of their length, and would take much memory.
+    #[error("a block of {bytes} bytes, whose parts take {decoded} bytes when it is decoded")]
+    TooManyParts {
+        /// How many there are.
+        bytes: usize,
+        /// What they would take.
+        decoded: u64,
+    },
     /// The previous hash is longer than a hash can be.
     #[error("a previous hash of {bytes} bytes, at most {HASH_BYTES_MAX} are possible")]
     PreviousHash {
@@ -62,7 +70,7 @@ pub trait BlockCodec: Send + Sync + 'static {
     /// The block of these bytes. Cost: proportional to the bytes.
     ///
     /// # Errors
-    /// `Malformed`, `TooLong`.
+    /// `Malformed`, `TooLong`, `TooManyParts`.
     fn decode(&self, bytes: &[u8]) -> Result<Self::Block, CodecError>;
 
     /// The bytes of a block.
@@ -82,8 +90,9 @@ pub trait BlockCodec: Send + Sync + 'static {
 /// lower-case hex digits: 64 bytes of ASCII. This text, and not the 32 bytes, is what the next
 /// block has in its `previousBlockHash`, what is looked up, and what is Base64-encoded.
 ///
-/// Memory of a decoded block is proportional to its bytes, some 400 times at most, for a hostile
-/// one of nothing but empty transactions: whoever takes blocks from strangers bounds their length.
+/// A block whose parts would take more memory than [`Codec2018::MEMORY_FACTOR`] times its bytes and
+/// a mebibyte is refused before it is decoded: parts of a dozen bytes on average are no
+/// transactions.
 #[derive(Clone, Copy, Debug)]
 pub struct Codec2018 {
     /// Longer blocks are refused before they are decoded.
@@ -112,18 +121,33 @@ fn hash_of(bytes: &[u8]) -> Result<BlockHash, CodecError> {
     BlockHash::new(&text).map_err(|error| CodecError::Malformed(error.into()))
 }
 
+impl Codec2018 {
+    /// How much memory the parts of a block may take for each of its bytes.
+    pub const MEMORY_FACTOR: u64 = 32;
+
+    /// What parts may take in any block.
+    const MEMORY_FREE_BYTES: u64 = 1 << 20;
+
+    fn check_length(self, bytes: &[u8]) -> Result<(), CodecError> {
+        let (max, len) = (self.block_bytes_max, bytes.len());
+        if !u32::try_from(len).is_ok_and(|len| len <= max) {
+            return Err(CodecError::TooLong { bytes: len, max });
+        }
+        let decoded = proto::decoded_bytes(bytes);
+        if decoded > Self::MEMORY_FACTOR * len as u64 + Self::MEMORY_FREE_BYTES {
+            let bytes = len;
+            return Err(CodecError::TooManyParts { bytes, decoded });
+        }
+        Ok(())
+    }
+}
+
 impl BlockCodec for Codec2018 {
     type Block = Block;
 
     fn decode(&self, bytes: &[u8]) -> Result<Block, CodecError> {
-        let max = self.block_bytes_max;
-        if u32::try_from(bytes.len()).is_ok_and(|bytes| bytes <= max) {
-            return Block::decode(bytes).map_err(|error| CodecError::Malformed(error.into()));
-        }
-        Err(CodecError::TooLong {
-            bytes: bytes.len(),
-            max,
-        })
+        self.check_length(bytes)?;
+        Block::decode(bytes).map_err(|error| CodecError::Malformed(error.into()))
     }
 
     fn encode(&self, block: &Block) -> Vec<u8> {

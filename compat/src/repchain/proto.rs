@@ -3,7 +3,8 @@
 //! Invariants: what is encoded has fields in the order of their numbers and leaves out what has its
 //! default, so a block has one encoding, which is what its hash is over; unknown fields are passed
 //! over and not kept. Decoding takes any bytes and ends with a message or an error: lengths are
-//! compared with what is there before memory is given, and nesting is bounded.
+//! compared with what is there before memory is given, and nesting is bounded. What the parts of a
+//! block will take when they are decoded can be told before ([`decoded_bytes`]).
 
 /// A moment: `google.protobuf.Timestamp`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
@@ -235,4 +236,102 @@ pub struct BlockchainInfo {
     /// The hash of the world state after the last block, as the block has it.
     #[prost(bytes = "vec", tag = "5")]
     pub current_world_state_hash: Vec<u8>,
+}
+
+/// A message whose parts are of no fixed number: what one of it takes, and its fields that are
+/// such messages.
+struct Shape {
+    bytes: usize,
+    parts: &'static [(u64, Shape)],
+}
+
+const fn leaf(bytes: usize) -> Shape {
+    Shape { bytes, parts: &[] }
+}
+
+const BLOCK: Shape = Shape {
+    bytes: size_of::<Block>(),
+    parts: &[
+        (3, TRANSACTION),
+        (6, leaf(size_of::<Endorsement>())),
+        (7, NON_HASH_DATA),
+    ],
+};
+
+const TRANSACTION: Shape = Shape {
+    bytes: size_of::<Transaction>(),
+    parts: &[(3, CHAINCODE_SPEC)],
+};
+
+const CHAINCODE_SPEC: Shape = Shape {
+    bytes: 0,
+    parts: &[(2, CHAINCODE_INPUT)],
+};
+
+const CHAINCODE_INPUT: Shape = Shape {
+    bytes: 0,
+    parts: &[(2, leaf(size_of::<String>()))],
+};
+
+const NON_HASH_DATA: Shape = Shape {
+    bytes: 0,
+    parts: &[(2, TRANSACTION_RESULT)],
+};
+
+const TRANSACTION_RESULT: Shape = Shape {
+    bytes: size_of::<TransactionResult>(),
+    parts: &[(2, leaf(size_of::<OperLog>()))],
+};
+
+/// A number at the front of some bytes, and the rest.
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0;
+    for (at, byte) in bytes.iter().enumerate().take(10) {
+        number |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((number, bytes.get(at + 1..)?));
+        }
+    }
+    None
+}
+
+/// What the parts of a message take, and the bytes behind the field that was looked at last.
+fn weigh<'b>(shape: &Shape, bytes: &'b [u8], weight: &mut u64) -> Option<&'b [u8]> {
+    let (key, rest) = varint(bytes)?;
+    match key & 7 {
+        0 => varint(rest).map(|(_, rest)| rest),
+        1 => rest.get(8..),
+        5 => rest.get(4..),
+        2 => {
+            let (len, rest) = varint(rest)?;
+            let (value, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+            let part = shape.parts.iter().find(|(field, _)| *field == key >> 3);
+            if let Some((_, part)) = part {
+                *weight += weight_of(part, value);
+            }
+            Some(rest)
+        }
+        // The ends of groups, which these messages do not have: what is between is passed over
+        // when it is decoded, and counted here.
+        3 | 4 => Some(rest),
+        _ => None,
+    }
+}
+
+fn weight_of(shape: &Shape, mut bytes: &[u8]) -> u64 {
+    let mut weight = shape.bytes as u64;
+    while !bytes.is_empty() {
+        match weigh(shape, bytes, &mut weight) {
+            Some(rest) => bytes = rest,
+            // Decoding ends here as well, or before.
+            None => break,
+        }
+    }
+    weight
+}
+
+/// How many bytes of memory the parts of a block take when it is decoded, beside the bytes that it
+/// has itself; told by walking over it once, of any bytes.
+pub(crate) fn decoded_bytes(block: &[u8]) -> u64 {
+    weight_of(&BLOCK, block)
 }

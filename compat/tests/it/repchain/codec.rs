@@ -5,6 +5,7 @@ use compat::repchain::{BlockCodec, Codec2018, CodecError, proto};
 use conformance::scaled;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use storage_api::blocks::TxId;
 
 use super::{SEED, random_chain};
 
@@ -175,7 +176,7 @@ fn what_is_known_of_a_block() {
     let codec = Codec2018::default();
     let facts = codec.facts(&golden(), &decoded()).unwrap();
     assert_eq!(facts.previous.unwrap().as_bytes(), b"previous");
-    let ids: Vec<&[u8]> = facts.tx_ids.iter().map(|id| id.as_bytes()).collect();
+    let ids: Vec<&[u8]> = facts.tx_ids.iter().map(TxId::as_bytes).collect();
     assert_eq!(ids, [b"txid".as_slice(), b"second"]);
     assert_eq!(facts.state_hash, b"state");
     // SHA-256 of nothing, a published vector, as text.
@@ -203,6 +204,59 @@ fn what_is_known_of_a_block() {
     let refused = short.decode(&golden()).unwrap_err();
     assert!(
         matches!(refused, CodecError::TooLong { max: 9, .. }),
+        "{refused:?}"
+    );
+}
+
+/// So many times these bytes as a field of this number.
+fn many(field: u64, value: &[u8], count: usize) -> Vec<u8> {
+    bytes(field, value).repeat(count)
+}
+
+#[test]
+fn a_block_of_nothing_but_empty_parts_is_refused_before_it_is_decoded() {
+    let codec = Codec2018::default();
+    let result = |inner: &[u8]| bytes(7, &bytes(2, inner));
+    let hostile = [
+        many(3, b"", 1 << 20),
+        many(3, &number(1, 1), 1 << 18),
+        many(6, b"", 1 << 20),
+        bytes(7, &many(2, b"", 1 << 20)),
+        result(&many(2, b"", 1 << 20)),
+        [golden(), many(3, b"", 1 << 20), golden()].concat(),
+        // Behind an unknown group, a field of each kind of number, and a repeated single field.
+        [vec![0xa3, 6, 8, 1, 0xa4, 6], many(3, b"", 1 << 20)].concat(),
+        [
+            vec![0x51, 1, 2, 3, 4, 5, 6, 7, 8, 0x5d, 1, 2, 3, 4],
+            many(3, b"", 1 << 20),
+        ]
+        .concat(),
+        many(7, &many(2, b"", 1 << 10), 1 << 10),
+    ];
+    for (case, bytes) in hostile.iter().enumerate() {
+        let refused = codec.decode(bytes);
+        let is_refused = matches!(refused, Err(CodecError::TooManyParts { .. }));
+        // Of these an endorsement takes no more than the factor.
+        assert_eq!(is_refused, case != 2, "{case}");
+    }
+    // Strings of arguments take less than that as well.
+    let arguments = bytes(3, &bytes(3, &bytes(2, &many(2, b"", 1 << 20))));
+    assert_eq!(codec.decode(&arguments).unwrap().transactions.len(), 1);
+    // Small transactions in great number are a block.
+    let small = bytes(5, b"0123456789abcdef");
+    let block = codec.decode(&many(3, &small, 50_000)).unwrap();
+    assert_eq!(block.transactions.len(), 50_000);
+    // A few empty ones are left to what is known of them.
+    let few = codec.decode(&many(3, b"", 100)).unwrap();
+    let refused = codec.facts(b"", &few).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            CodecError::TxId {
+                position: 0,
+                bytes: 0
+            }
+        ),
         "{refused:?}"
     );
 }

@@ -37,8 +37,8 @@ fn filled(number: usize, bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| (number * 31 + at * 7) as u8).collect()
 }
 
-fn is_short(result: Result<Vec<u8>, Error>, bytes: u64) -> bool {
-    matches!(result, Err(Error::ShortRead { file_bytes, .. }) if file_bytes == bytes)
+fn is_short(result: &Result<Vec<u8>, Error>, bytes: u64) -> bool {
+    matches!(result, Err(Error::ShortRead { file_bytes, .. }) if *file_bytes == bytes)
 }
 
 #[test]
@@ -67,13 +67,13 @@ fn two_strings_are_written_and_read_at_their_offsets() {
     assert_eq!(help.read_block(zero, FilePos::new(21), 0).unwrap(), b"");
     assert_eq!(help.get_file_length(zero).unwrap(), 21);
     // Neither zeros in place of what is missing, nor nothing.
-    assert!(is_short(help.read_block(zero, FilePos::new(10), 12), 21));
-    assert!(is_short(help.read_block(zero, FilePos::new(22), 0), 21));
+    assert!(is_short(&help.read_block(zero, FilePos::new(10), 12), 21));
+    assert!(is_short(&help.read_block(zero, FilePos::new(22), 0), 21));
     assert!(is_short(
-        help.read_block(zero, FilePos::new(u64::MAX), u32::MAX),
+        &help.read_block(zero, FilePos::new(u64::MAX), u32::MAX),
         21
     ));
-    assert!(is_short(help.read_block(FileNo::new(1), start, 1), 0));
+    assert!(is_short(&help.read_block(FileNo::new(1), start, 1), 0));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn any_range_of_many_files_is_what_was_written() {
         assert!(read == file[begin..end], "{begin}..{end} of file {at}");
         let beyond = (file.len() - begin + 1) as u32;
         assert!(is_short(
-            help.read_block(file_no, start, beyond),
+            &help.read_block(file_no, start, beyond),
             file.len() as u64
         ));
     }
@@ -231,7 +231,7 @@ fn damage_and_absence_are_told() {
         "{damaged:?}"
     );
     assert!(
-        is_short(read(1), 0),
+        is_short(&read(1), 0),
         "a file that is not there has no bytes"
     );
     assert_eq!(read(2).unwrap(), filled(4, 400));

@@ -26,7 +26,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seglog::disk::Folder;
 use sha2::{Digest, Sha256};
-use storage_api::blocks::Height;
+use storage_api::blocks::{Height, TxId};
 use storage_api::{ChecksumSetting, KvStore};
 
 const SEED: u64 = 0x5265_7043_6861_696e;
@@ -291,7 +291,7 @@ fn compare<S: KvStore>(blocks: &Blocks<S>, chain: &[Known], context: &str) {
             known.block.previous_block_hash,
             "{context}"
         );
-        let ids = entry.tx_ids.iter().map(|id| id.as_bytes());
+        let ids = entry.tx_ids.iter().map(TxId::as_bytes);
         assert!(ids.eq(known.tx_ids().map(str::as_bytes)), "{context}");
     }
     let beyond = Height::new(chain.len() as u64 + 1);

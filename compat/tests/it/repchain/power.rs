@@ -216,7 +216,7 @@ fn one(engine: EngineName, life: u64, step: u64, trouble: Trouble) -> usize {
         }
     }
     let after = match trouble {
-        Trouble::PowerCut if step % 2 == 0 => disk.after_power_cut(seed ^ step),
+        Trouble::PowerCut if step.is_multiple_of(2) => disk.after_power_cut(seed ^ step),
         _ => disk.after_kill(),
     };
     let context = context("at the end");
