@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `ethereum`, `antelope`, `drain` | the decoders of `chain-files`; what holds of every reader |
 //! | `bitcoin` | those of `chain_store::bitcoin` and of its rows |
+//! | `repchain` | blocks of RepChain |
 //! | `segments` | files of `seglog`, raw and with their checksums made right |
 //! | `rows` | records and rows of block stores |
 //! | `texts` | markers, seals, envelopes, coded keys and values |
@@ -22,6 +23,7 @@ mod antelope;
 mod bitcoin;
 mod drain;
 mod ethereum;
+mod repchain;
 mod rows;
 mod segments;
 mod texts;
@@ -51,7 +53,7 @@ const fn target(name: &'static str, run: fn(&[u8]), changes: usize, mib: u64) ->
 }
 
 /// Every target, by name.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     target("antelope_block", antelope::block, 15_000, 2),
     target("antelope_index", antelope::index, 10_000, 4),
     target("antelope_log", antelope::log, 10_000, 16),
@@ -72,6 +74,7 @@ pub const TARGETS: [Target; 25] = [
     target("key_codec", texts::key_codec, 20_000, 1),
     target("kv_rows", rows::kv_rows, 10_000, 8),
     target("marker", texts::marker, 10_000, 2),
+    target("repchain_block", repchain::block, 10_000, 100),
     target("rlp", ethereum::rlp, 20_000, 1),
     target("rlp_chain", ethereum::rlp_chain, 1_500, 16),
     target("seal", texts::seal, 5_000, 1),

@@ -80,6 +80,7 @@ const TABLE: [Allowed; 16] = [
             "blocks",
             "chain-files",
             "chain-store",
+            "compat",
             "seglog",
             "storage-api",
         ],

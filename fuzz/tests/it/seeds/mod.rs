@@ -7,6 +7,7 @@ mod bitcoin;
 mod ethereum;
 mod findings;
 mod house;
+mod repchain;
 mod segments;
 
 use std::fs;
@@ -15,6 +16,8 @@ use chain_store::bitcoin::{Block, Transaction};
 use chain_store::chain_files::era1::Era1Body;
 use chain_store::chain_files::ethereum::decode_block;
 use chain_store::chain_files::{FileReader, ReadOptions};
+
+use compat::repchain::{BlockCodec, Codec2018};
 
 use super::corpus;
 
@@ -87,6 +90,7 @@ fn all() -> Vec<Seed> {
     all.extend(bitcoin::seeds());
     all.extend(ethereum::seeds());
     all.extend(house::seeds());
+    all.extend(repchain::seeds());
     all.extend(segments::seeds());
     // Whatever the format, its files go through the door for all of them, too.
     let files: Vec<Seed> = all
@@ -170,10 +174,11 @@ fn good_seeds_are_taken() {
             ("bitcoin_transaction", "plain" | "coinbase" | "witness" | "limit") => {
                 Transaction::decode(&one.bytes).is_ok()
             }
+            ("repchain_block", "good") => Codec2018::default().decode(&one.bytes).is_ok(),
             _ => continue,
         };
         assert!(is_taken, "{}/{} is refused", one.target, one.name);
         taken += 1;
     }
-    assert_eq!(taken, 17);
+    assert_eq!(taken, 18);
 }
