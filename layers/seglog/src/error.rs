@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::packed::{self, PackedFault};
+use crate::pack::file::{PackedFault, VERSION as PACKED_VERSION};
 use crate::segment::SegmentNumber;
 use crate::{ChainTag, Height};
 
@@ -130,7 +130,7 @@ impl LogError {
                 return Self::TooNew {
                     place: place.to_owned(),
                     found: *found,
-                    known: packed::VERSION,
+                    known: PACKED_VERSION,
                 };
             }
             None => {}

@@ -6,10 +6,10 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `record`, `segment` | the layout: headers, names |
+//! | `layout` | headers of segments and records, names, checksums |
 //! | `log`, `ahead` | appending, syncing, rolling over; the next segment's file, in advance |
 //! | `cut` | truncating at the tip, pruning at the tail |
-//! | `pack`, `packed` | packing sealed segments; a packed segment as the file that it stands for |
+//! | `pack` | packing sealed segments; a packed segment as the file that it stands for |
 //! | `recover` | opening: what a crash left behind |
 //! | `read`, `walk` | one record by its place, records in a row, checking everything |
 //! | `disk` | the seam to the file system; `sim` is a disk that fails and forgets |
@@ -24,20 +24,19 @@
 use std::fmt;
 
 mod ahead;
-mod checksum;
 mod cut;
 pub mod disk;
 mod error;
+mod layout;
 mod log;
 mod pack;
-mod packed;
 mod read;
-mod record;
 mod recover;
-mod segment;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod walk;
+
+use layout::{checksum, record, segment};
 
 pub use checksum::checksum;
 pub use error::{LogError, LogResult};

@@ -20,7 +20,7 @@ use crate::ahead::Ahead;
 use crate::checksum;
 use crate::disk::{Access, Disk, write_all};
 use crate::error::{LogError, LogResult};
-use crate::packed::PackedFile;
+use crate::pack::file::PackedFile;
 use crate::read::Reader;
 use crate::record::Header;
 use crate::segment::{COMING, SPARE, SegmentHeader, SegmentNumber};

@@ -2,9 +2,11 @@
 //!
 //! Invariants: a segment is packed beside appends and reads, which wait for nothing; its packed
 //! file gets its name when all of it is durable and was read back record by record, and only then
-//! the plain file goes; a cut on the way ends the packing. A crash leaves the plain file, the packed
-//! one, or both, of which opening keeps the plain one. Cost: the segment is read twice and
+//! the plain file goes; a cut on the way ends the packing. A crash leaves the plain file, the
+//! packed one, or both, of which opening keeps the plain one. Cost: the segment is read twice and
 //! compressed once, by the caller's thread; memory of two frames.
+
+pub(crate) mod file;
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -12,11 +14,11 @@ use std::sync::{Arc, PoisonError};
 
 use zstd::bulk::Compressor;
 
+use self::file::{FRAME_BYTES, HEADER_LEN, PackedFile, PackedHeader};
 use crate::checksum::checksum;
 use crate::disk::{Access, Disk, DiskFile, read_full, write_all};
 use crate::error::{LogError, LogResult};
 use crate::log::{Log, Shared};
-use crate::packed::{FRAME_BYTES, HEADER_LEN, PackedFile, PackedHeader};
 use crate::segment::SegmentNumber;
 use crate::walk::{Segment, Step, Walk};
 
