@@ -10,6 +10,8 @@
 //! | `store` | staging, appending, reading, cutting |
 //! | `open` | opening: what is beyond the commit point goes, what is short of it is told |
 //! | `check` | comparing index and segments; making the index again from the segments |
+//! | `range` | blocks in a row: lent, iterated over, read ahead by threads |
+//! | `pack` | packing sealed segments |
 //! | `follow` | a chain whose log is the truth and whose index follows it |
 //! | `error` | what an error of the log is to a block store |
 //!
@@ -24,6 +26,8 @@ mod error;
 mod follow;
 mod layout;
 mod open;
+mod pack;
+mod range;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -34,4 +38,6 @@ pub use follow::{
     Compared, Followed, IndexCheck, LogBlock, LogBlocks, LogBlocksOptions, RecordPlace, WalkBack,
 };
 pub use open::{Opened, SegmentOptions};
+pub use pack::PackReport;
+pub use range::{Block, BlockIter, ReadAhead};
 pub use store::{Cleanup, SegmentBlockStore, SegmentBlocks, Staged};

@@ -18,8 +18,8 @@ use storage_api::blocks::{
     BlockTotals, Height, NewBlock, TxId, TxPlace,
 };
 use storage_api::{
-    Catalogue, ChecksumSetting, Cursor, Error, ErrorKind, KeyRange, KvStore, Reader, Result,
-    Schema, TableDef, TableId, WriteTxn,
+    Catalogue, ChecksumSetting, Error, ErrorKind, KvStore, Reader, Result, Schema, TableDef,
+    TableId, WriteTxn,
 };
 
 use crate::error::{of_body, of_log};
@@ -105,6 +105,11 @@ impl<S: KvStore> SegmentBlocks<S> {
     #[must_use]
     pub fn syncs(&self) -> u64 {
         self.writing().map_or(0, |writing| writing.log.syncs())
+    }
+
+    /// What packs segments of the log.
+    pub(crate) fn packer(&self) -> Result<seglog::Packer> {
+        Ok(self.writing()?.log.packer())
     }
 
     /// The number of the next record of the log.
@@ -272,23 +277,7 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
         query: BlockQuery,
         visit: &mut dyn FnMut(&BlockInfo, &[u8]) -> ControlFlow<()>,
     ) -> BlockResult<Option<Height>> {
-        let range = KeyRange::from_key(&BlockIndex::key(query.start));
-        let mut places = reader.cursor(self.places, range)?;
-        let mut buffer = Vec::new();
-        self.index.range(reader, query, &mut |info| {
-            let missing = || {
-                let what = format!("height {} and its place do not match", info.height);
-                Error::corruption(format!("table {}", PLACES.name()), what)
-            };
-            let row = places.next()?;
-            let row = row.filter(|row| row.key == BlockIndex::key(info.height));
-            let at = layout::decode_place(row.ok_or_else(missing)?.value)?;
-            if u64::from(at.body.bytes) != info.body_bytes {
-                return Err(missing().into());
-            }
-            let body = self.read_at(info.height, &at, &mut buffer)?;
-            Ok(visit(info, body))
-        })
+        self.visit_range(reader, query, visit)
     }
 
     fn truncate<W: WriteTxn>(&self, txn: &mut W, tip: Option<Height>) -> BlockResult<Cleanup> {

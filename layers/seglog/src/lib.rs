@@ -42,7 +42,7 @@ pub use checksum::checksum;
 pub use error::{LogError, LogResult};
 pub use log::{Log, LogOptions};
 pub use pack::{Packed, Packer};
-pub use read::{Finding, Prefix, Reader, Scan};
+pub use read::{Finding, Prefix, Reader, Scan, Wanted};
 pub use record::HEADER_BYTES;
 pub use recover::{Cut, Recovered};
 pub use segment::{SEGMENT_HEADER_BYTES, SegmentNumber};

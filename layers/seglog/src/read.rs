@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::checksum;
+use crate::checksum::{self, checksum};
 use crate::disk::{Access, read_full};
 use crate::error::{LogError, LogResult};
 use crate::log::{Known, Shared};
@@ -31,6 +31,31 @@ pub struct Prefix {
     pub bytes: u32,
     /// CRC-32C of it.
     pub checksum: u32,
+}
+
+/// A record whose beginning is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its height.
+    pub height: Height,
+    /// Its place.
+    pub place: Place,
+    /// How much of its payload.
+    pub prefix: Prefix,
+}
+
+impl Wanted {
+    /// Bytes of the file from its header to the end of what is wanted.
+    fn bytes(&self) -> u64 {
+        crate::HEADER_BYTES + u64::from(self.prefix.bytes)
+    }
+
+    /// Whether its record lies right behind this one, in the same segment.
+    #[must_use]
+    pub const fn follows(&self, before: &Place) -> bool {
+        let end = before.offset + crate::HEADER_BYTES + before.payload_bytes as u64;
+        self.place.segment.get() == before.segment.get() && self.place.offset == end
+    }
 }
 
 /// Something that does not check.
@@ -128,28 +153,61 @@ impl Reader {
         let bytes = bytes.saturating_add(record::HEADER_LEN);
         // A place that is not true is not given memory.
         if bytes > buffer.capacity() && place.offset.saturating_add(bytes as u64) > segment.len()? {
-            return damaged("the record is beyond the end of the file");
+            return damaged(BEYOND);
         }
         buffer.resize(bytes, 0);
         let Some(sum) = read_checked(segment, place.offset, buffer)? else {
-            return damaged("the record is beyond the end of the file");
+            return damaged(BEYOND);
         };
-        let Some((header, payload)) = buffer.split_first_chunk() else {
-            return damaged("the record is shorter than its header");
+        let wanted = Wanted {
+            height,
+            place: *place,
+            prefix,
         };
-        let Some((header, _)) = Header::decode(header, segment.checksum) else {
-            return damaged("the header of the record does not check");
-        };
-        if header.height != height
-            || header.payload_bytes != place.payload_bytes
-            || header.payload_checksum != place.payload_checksum
-        {
-            return damaged("another record than expected is here");
+        match compare(segment, &wanted, buffer, sum) {
+            Ok(payload) => Ok(payload),
+            Err(what) => damaged(what),
         }
-        if sum != prefix.checksum {
-            return damaged("the payload of the record does not check");
+    }
+
+    /// Reads records that lie one behind the other, see [`Wanted::follows`], with one positioned
+    /// read, and lends what is wanted of each in its order. `buffer` keeps its memory from call to
+    /// call. Records before one that does not check are lent.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_run(
+        &self,
+        run: &[Wanted],
+        buffer: &mut Vec<u8>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> LogResult<()> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            return Ok(());
+        };
+        let segment = self.segment(first.place.segment)?;
+        let begin = first.place.offset;
+        let bytes = last.place.offset.saturating_add(last.bytes());
+        let bytes = usize::try_from(bytes.saturating_sub(begin)).unwrap_or(usize::MAX);
+        if bytes > buffer.capacity() && begin.saturating_add(bytes as u64) > segment.len()? {
+            return Err(self.damaged_or_absent(&segment, &last.place, BEYOND));
         }
-        Ok(payload)
+        buffer.resize(bytes, 0);
+        let read = read_full(&*segment.file, begin, buffer).map_err(|error| segment.io(error))?;
+        let read = buffer.get(..read).unwrap_or_default();
+        for wanted in run {
+            let damaged = |what| self.damaged_or_absent(&segment, &wanted.place, what);
+            let at = wanted.place.offset.checked_sub(begin);
+            let at = at.and_then(|at| usize::try_from(at).ok());
+            let record = at.and_then(|at| {
+                let bytes = usize::try_from(wanted.bytes()).ok()?;
+                read.get(at..)?.get(..bytes)
+            });
+            let record = record.ok_or_else(|| damaged(BEYOND))?;
+            let sum = checksum(record.get(record::HEADER_LEN..).unwrap_or_default());
+            take(compare(&segment, wanted, record, sum).map_err(damaged)?);
+        }
+        Ok(())
     }
 
     /// What it means that a record is not where it should be: whoever is behind a cut meets a file
@@ -276,6 +334,33 @@ impl Reader {
             Some(_) => Ok(None),
         }
     }
+}
+
+/// What is said of a place that is not true.
+const BEYOND: &str = "the record is beyond the end of the file";
+
+/// What is wanted of a record whose header and payload these bytes are, with this checksum of the
+/// latter; what is wrong with them otherwise.
+fn compare<'b>(
+    segment: &Segment,
+    wanted: &Wanted,
+    record: &'b [u8],
+    sum: u32,
+) -> Result<&'b [u8], &'static str> {
+    let split = record.split_first_chunk();
+    let (header, payload) = split.ok_or("the record is shorter than its header")?;
+    let header = Header::decode(header, segment.checksum);
+    let (header, _) = header.ok_or("the header of the record does not check")?;
+    if header.height != wanted.height
+        || header.payload_bytes != wanted.place.payload_bytes
+        || header.payload_checksum != wanted.place.payload_checksum
+    {
+        return Err("another record than expected is here");
+    }
+    if sum != wanted.prefix.checksum {
+        return Err("the payload of the record does not check");
+    }
+    Ok(payload)
 }
 
 /// Fills the buffer from here on, with a header and what lies behind it, and gives the checksum of

@@ -1,6 +1,8 @@
 //! Blocks as rows at the ends of what heights and totals can be, and with rows that are damaged;
-//! and beside them blocks in segments (`segments`).
+//! and beside them blocks in segments (`segments`, `ranges`).
 
+#[cfg(unix)]
+mod ranges;
 #[cfg(unix)]
 mod segments;
 

@@ -28,7 +28,7 @@ fn options() -> SegmentOptions {
 }
 
 /// Segments in a folder of the store's directory, beside the engine's files.
-fn open(
+pub(super) fn open(
     engine: EngineName,
     place: &Path,
     schema: &Schema,
@@ -93,7 +93,7 @@ conformance::block_suite!(over_rocks, Over<crate::suite::Rocks>);
 const ENGINE: &str = "CHAINSTORE_TEST_SEGMENTS_ENGINE";
 const STORE: &str = "CHAINSTORE_TEST_SEGMENTS_STORE";
 
-fn hash(height: u64) -> BlockHash {
+pub(super) fn hash(height: u64) -> BlockHash {
     BlockHash::new(&height.to_be_bytes()).unwrap()
 }
 
@@ -110,6 +110,11 @@ fn store_blocks(auto: &SegmentBlockStore<AnyStore>, mut told: impl FnMut(u64)) {
         if round % 13 == 12 && next > 5 {
             auto.truncate(Some(Height::new(next - 4))).unwrap();
             next -= 3;
+        }
+        if round % 11 == 10 {
+            // Bodies repeat eight bytes: every sealed segment is packed.
+            let view = auto.store().begin_read().unwrap();
+            auto.blocks().pack(&view, Height::new(next)).unwrap();
         }
         let count = if round % 3 == 0 { 7 } else { 1 };
         let bodies: Vec<Vec<u8>> = (next..next + count).map(body).collect();
