@@ -2,7 +2,7 @@
 //!
 //! What belongs here: the comparison with raw engines and with other people's stores
 //! ([`comparison`]), workloads ([`workload`]), a timed runner that interleaves engines
-//! ([`engines`]), the facade's price ([`facade`]), the price of every layer over an engine's own
+//! ([`engines`]), stores of blocks ([`blocks`]), the facade's price ([`facade`]), the price of every layer over an engine's own
 //! library in instructions, allocations and time ([`price`]), statistics and tables ([`figures`]),
 //! and what the machine is ([`machine`]). A harness that repeats one closure cannot hold an engine
 //! that changes while it is measured, so each round makes a new store and takes it through its
@@ -14,6 +14,7 @@
 //! something as ratios inside one run only.
 #![forbid(unsafe_code)]
 
+pub mod blocks;
 pub mod comparison;
 pub mod engines;
 pub mod facade;
