@@ -27,7 +27,7 @@ use rand_chacha::ChaCha8Rng;
 use seglog::disk::Folder;
 use sha2::{Digest, Sha256};
 use storage_api::blocks::{Height, TxId};
-use storage_api::{ChecksumSetting, KvStore};
+use storage_api::{ChecksumSetting, Durability, KvStore};
 
 const SEED: u64 = 0x5265_7043_6861_696e;
 
@@ -46,6 +46,14 @@ fn options() -> Options {
         file_bytes_max: 4_000,
         advance_bytes: 0,
         ..Options::for_system("testSystem")
+    }
+}
+
+/// Without a sync of the store for each commit, for tests in which nothing is killed.
+fn buffered() -> Options {
+    Options {
+        durability: Durability::Buffered,
+        ..options()
     }
 }
 

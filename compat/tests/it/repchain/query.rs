@@ -14,7 +14,7 @@ use storage_api::KvStore;
 use storage_api::blocks::{BlockError, BlockQuery, Height};
 
 use super::{
-    Known, Open, Place, SEED, bytes_of, compare, on_each_engine, options, random_chain, restore,
+    Known, Open, Place, SEED, buffered, bytes_of, compare, on_each_engine, random_chain, restore,
 };
 
 /// The chain that the criterion names.
@@ -24,7 +24,7 @@ const BLOCKS: usize = 2_500;
 fn long_options() -> Options {
     Options {
         file_bytes_max: 500_000,
-        ..options()
+        ..buffered()
     }
 }
 
@@ -215,7 +215,7 @@ fn blocks_come_one_by_one_bounded_by_count_and_bytes() {
     let sizes: Vec<u64> = chain.iter().map(|one| one.bytes.len() as u64).collect();
     on_each_engine(|engine| {
         let mut place = Place::new(engine);
-        let open = place.open(&options());
+        let open = place.open(&buffered());
         restore(&open.blocks, &chain);
         let from = |height| BlockQuery::from(Height::new(height));
         assert_eq!(one_by_one(&open, from(39), &chain), (vec![39, 40], None));
@@ -261,7 +261,7 @@ fn an_iterator_goes_on_over_its_view_while_its_blocks_are_taken_back() {
     let chain = random_chain(SEED ^ 4, 30);
     on_each_engine(|engine| {
         let mut place = Place::new(engine);
-        let open = place.open(&options());
+        let open = place.open(&buffered());
         restore(&open.blocks, &chain);
         let query = BlockQuery::from(Height::new(1));
         let mut iter = open.blocks.blocks_from_height(query).unwrap();
@@ -283,7 +283,7 @@ fn readers_beside_restoring_and_taking_back_see_whole_chains() {
     let rounds = scaled(150).max(20);
     on_each_engine(|engine| {
         let mut place = Place::new(engine);
-        let open = place.open(&options());
+        let open = place.open(&buffered());
         restore(&open.blocks, &chain[..10]);
         let is_done = AtomicBool::new(false);
         let seen = AtomicU64::new(0);
@@ -328,7 +328,7 @@ fn readers_beside_restoring_and_taking_back_see_whole_chains() {
         compare(&open.blocks, &chain[..height], "at the end");
         drop(open);
         compare(
-            &place.open(&options()).blocks,
+            &place.open(&buffered()).blocks,
             &chain[..height],
             "opened again",
         );
@@ -342,7 +342,7 @@ fn what_was_pruned_is_told_and_not_replaced_by_what_is_left() {
         use storage_api::blocks::BlockStore;
         use storage_api::{Durability, WriteTxn};
         let mut place = Place::new(engine);
-        let open = place.open(&options());
+        let open = place.open(&buffered());
         restore(&open.blocks, &chain);
         let mut txn = open.store.begin_write().unwrap();
         let tail = Height::new(21);
@@ -392,7 +392,7 @@ fn the_check_at_the_start_looks_at_ten_blocks_a_file_and_finds_damage() {
     let chain = random_chain(SEED ^ 6, 120);
     let options = Options {
         file_bytes_max: 20_000,
-        ..options()
+        ..buffered()
     };
     on_each_engine(|engine| {
         let mut place = Place::new(engine);
@@ -454,10 +454,10 @@ fn a_disk_that_is_nearly_full_takes_no_block() {
     let chain = random_chain(SEED ^ 7, 3);
     on_each_engine(|engine| {
         let mut place = Place::new(engine);
-        restore(&place.open(&options()).blocks, &chain[..2]);
+        restore(&place.open(&buffered()).blocks, &chain[..2]);
         let alarmed = Options {
             disk_free_bytes_min: u64::MAX,
-            ..options()
+            ..buffered()
         };
         let open = place.open(&alarmed);
         let is_known = open.store.stats().unwrap().disk_free_bytes.is_some();

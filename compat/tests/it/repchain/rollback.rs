@@ -24,7 +24,7 @@ use super::{
 fn options() -> Options {
     Options {
         file_bytes_max: 1_500,
-        ..super::options()
+        ..super::buffered()
     }
 }
 

@@ -5,12 +5,12 @@ use compat::repchain::{FileNo, Options, proto};
 use prost::Message;
 use storage_api::blocks::Height;
 
-use super::{Known, Open, Place, bytes_of, on_each_engine, options};
+use super::{Known, Open, Place, buffered, bytes_of, on_each_engine};
 
 fn limit_of_1000() -> Options {
     Options {
         file_bytes_max: 1_000,
-        ..options()
+        ..buffered()
     }
 }
 
