@@ -261,7 +261,9 @@ fn of_import(error: &ImportError) -> Exit {
         ImportError::Blocks(error) => of_blocks(error),
         ImportError::Source(bitcoin::Error::Open { .. } | bitcoin::Error::Read { .. })
         | ImportError::Open { .. } => Exit::Io,
-        ImportError::Network { .. } => Exit::WrongStore,
+        ImportError::Network { .. }
+        | ImportError::OtherChain { .. }
+        | ImportError::OtherLog { .. } => Exit::WrongStore,
         // The heights on the command line are missing or wrong.
         ImportError::UnknownHeight { .. } | ImportError::WrongHeight { .. } => Exit::Usage,
         _ => Exit::Different,

@@ -2,8 +2,8 @@
 //!
 //! Invariants: while a command writes ([`finish_commits`], [`finish_blocks`]), the first signal
 //! only asks, the command ends between two commits or blocks, and the second signal aborts; at any
-//! other time the first one ends the process. Either way the exit code is 130, and the store is what
-//! its last commit made it.
+//! other time the first one ends the process. Either way the exit code is 130, and the store is
+//! what its last commit made it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -7,9 +7,9 @@
 //! Invariants: an export is of one view, so a writer beside it changes nothing; every block is
 //! checked again by the format's own writer and held against the index (height, hash, parent)
 //! before it counts, and damage ends the export with the height; what was imported comes out as the
-//! bytes that came in, but for the compression inside of an era1 file. Memory: one block, once more while
-//! it is decoded; for era1 40 bytes a block, which are 8,192 at most. Cost: one range read of the
-//! bodies and the hashes of all transactions.
+//! bytes that came in, but for the compression inside of an era1 file. Memory: one block, once more
+//! while it is decoded; for era1 40 bytes a block, which are 8,192 at most. Cost: one range read of
+//! the bodies and the hashes of all transactions.
 
 mod error;
 mod plan;

@@ -43,7 +43,7 @@ impl<'a, B: BlockStore, R: Reader> Export<'a, B, R> {
     ///
     /// # Errors
     /// `Blocks` with `Empty` or `OutOfRange`, `Reversed`, `UnknownFormat`, `OtherFormat`,
-    /// `TooManyBlocks`, `UnknownNetwork`, `OtherNetwork`, `NoPreamble`.
+    /// `TooManyBlocks`, `UnknownNetwork`, `OtherNetwork`, `NoPreamble`, `Missing`.
     pub fn plan(
         blocks: &'a B,
         reader: &'a R,
@@ -64,15 +64,20 @@ impl<'a, B: BlockStore, R: Reader> Export<'a, B, R> {
         if last < first {
             return Err(ExportError::Reversed { first, last });
         }
-        let info = blocks.info(reader, first)?;
-        let info = info.ok_or(ExportError::Missing {
-            expected: 1,
+        let missing = ExportError::Missing {
+            expected: count(first, last),
             found: 0,
-        })?;
+        };
+        let Some(info) = blocks.info(reader, first)? else {
+            return Err(missing);
+        };
         let mut found = None;
-        blocks.with_body(reader, first, &mut |body| {
+        let is_there = blocks.with_body(reader, first, &mut |body| {
             found = ChainFormat::of_body(body, &info);
         })?;
+        if !is_there {
+            return Err(missing);
+        }
         let found = found.ok_or(ExportError::UnknownFormat { height: first })?;
         if let Some(asked) = options.format.filter(|asked| *asked != found) {
             return Err(ExportError::OtherFormat {

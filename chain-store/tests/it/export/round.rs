@@ -8,7 +8,9 @@ use chain_store::chain_files::antelope::{LogReader, check_index};
 use chain_store::chain_files::e2store::kind;
 use chain_store::chain_files::{FileReader, Hash, ReadOptions};
 use chain_store::export::{ExportError, ExportOptions, ExportReport};
-use chain_store::{Bodies, ChainFormat, ChainKind, EngineName, ImportError, SourceFile};
+use chain_store::{
+    Bodies, ChainFormat, ChainKind, EngineName, ImportError, SNIFF_BYTES, SourceFile,
+};
 use conformance::scaled;
 use storage_api::blocks::Height;
 
@@ -242,4 +244,50 @@ fn first_bytes_tell_every_real_file() {
         let format = SourceFile::open(&path).unwrap().format().unwrap();
         assert_eq!(format.chain(), real.chain, "{}", real.name);
     }
+}
+
+/// However little of a file is there, it is never taken for one of another format.
+#[test]
+fn no_beginning_of_a_file_is_taken_for_another_format() {
+    for real in [ERA1, RLP, LOG, FRAMED, BARE] {
+        let Some(bytes) = real.bytes() else { return };
+        let own = ChainFormat::detect(&bytes).unwrap();
+        assert_eq!(own.chain(), real.chain);
+        for cut in 0..=SNIFF_BYTES {
+            let found = ChainFormat::detect(&bytes[..cut]);
+            assert!(found.is_err() || found == Ok(own), "{}: {cut}", real.name);
+            // Enough to tell is what the longest of them needs: a header behind a frame.
+            assert!(cut < 200 || found == Ok(own), "{}: {cut}", real.name);
+        }
+    }
+}
+
+/// Version 4 packs blocks in another way, of which no real file is at hand: the first block of the
+/// real one, packed so.
+#[test]
+fn a_log_of_version_4_comes_out_as_it_went_in() {
+    let Some(store) = filled(LOG) else { return };
+    let one = export(&store, heights(1, 1)).unwrap().file;
+    let blocks = entries(&one);
+    let body = &blocks[0].4;
+    let beginning = one.len() - 8 - body.len();
+    let mut log = one[..beginning].to_vec();
+    log[0] = 4;
+    // No transactions and no extensions, behind what says how much was pruned; then padding.
+    let (front, none) = body.split_at(body.len() - 2);
+    assert_eq!(none, [0, 0]);
+    let packed = [front, &[0], none, &[0; 11]].concat();
+    log.extend((4 + 1 + packed.len() as u32 + 8).to_le_bytes());
+    log.push(0);
+    log.extend(packed);
+    log.extend((beginning as u64).to_le_bytes());
+    assert_eq!(entries(&log)[0].1, blocks[0].1);
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("blocks.log");
+    fs::write(&path, &log).unwrap();
+    let store = empty(EngineName::Mem, place.path(), LOG.chain);
+    assert_eq!(import(&store, LOG.chain, &path).unwrap(), 1);
+    let out = export(&store, ExportOptions::default()).unwrap();
+    assert!(out.file == log);
+    assert_eq!(out.index, (beginning as u64).to_le_bytes());
 }

@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use chain_store::export::{Existing, ExportError, TargetFile};
+use chain_store::export::{Existing, Export, ExportError, ExportOptions, Origin, TargetFile};
+use storage_api::KvStore;
+
+use super::{RLP, blocks_of, filled};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -122,4 +126,29 @@ fn what_is_no_regular_file_is_never_replaced() {
     let nowhere = place.path().join("absent").join("blocks.log");
     let refused = TargetFile::create(&nowhere, Existing::Refuse).unwrap_err();
     assert!(matches!(refused, ExportError::Target { .. }), "{refused}");
+}
+
+#[test]
+fn an_export_that_was_stopped_leaves_nothing() {
+    let Some(store) = filled(RLP) else { return };
+    let (view, blocks) = (store.begin_read().unwrap(), blocks_of(&store));
+    let options = ExportOptions::default();
+    let export = Export::plan(&blocks, &view, &Origin::default(), options).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("chain.rlp");
+    for stop_after in [1, 54] {
+        let mut target = TargetFile::create(&path, Existing::Refuse).unwrap();
+        let report = export.write(
+            &mut target,
+            None,
+            &mut |report| match report.blocks == stop_after {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            },
+        );
+        assert!(report.unwrap().stopped);
+        assert_eq!(names(place.path()), ["chain.rlp.part"]);
+        drop(target);
+        assert!(names(place.path()).is_empty());
+    }
 }

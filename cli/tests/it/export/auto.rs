@@ -31,8 +31,8 @@ fn auto_tells_the_chain_and_keeps_chains_apart() {
             names.collect::<Vec<_>>()
         };
         let before = tables(&store);
-        import(&store, &rlp, &[]).refused(1, &["is of Ethereum", "blocks of Bitcoin"]);
-        import(&store, &log, &[]).refused(1, &["is of Antelope", "blocks of Bitcoin"]);
+        import(&store, &rlp, &[]).refused(4, &["is of Ethereum", "blocks of Bitcoin"]);
+        import(&store, &log, &[]).refused(4, &["is of Antelope", "blocks of Bitcoin"]);
         assert_eq!(tables(&store), before, "{engine}");
 
         let folder = place.path().join("ethereum");
@@ -41,7 +41,7 @@ fn auto_tells_the_chain_and_keeps_chains_apart() {
         // The second file of one command is of another chain than the first.
         let more = [rlp.to_str().unwrap()];
         import(&ethereum, &bitcoin, &more).refused(
-            1,
+            4,
             &[
                 "blk.dat",
                 "is of Bitcoin",
@@ -49,7 +49,7 @@ fn auto_tells_the_chain_and_keeps_chains_apart() {
             ],
         );
         let before = tables(&ethereum);
-        import(&ethereum, &bitcoin, &[]).refused(1, &["is of Bitcoin", "blocks of Ethereum"]);
+        import(&ethereum, &bitcoin, &[]).refused(4, &["is of Bitcoin", "blocks of Ethereum"]);
         assert_eq!(tables(&ethereum), before, "{engine}: tables were added");
 
         let folder = place.path().join("nothing");
