@@ -22,6 +22,7 @@ use serde::Serialize;
 use storage_api::KvStore;
 use storage_api::blocks::{BlockStore, Height};
 
+use super::upkeep::copy::check_apart;
 use crate::args::StoreArg;
 use crate::exit::{Exit, Stop};
 use crate::interrupt;
@@ -134,6 +135,12 @@ struct Exported {
 pub(crate) fn run(args: &ExportArgs, out: &mut Output) -> Result<Exit> {
     let to_stdout = args.output_file == Path::new("-");
     check(args, to_stdout, out.format())?;
+    let files = (!to_stdout).then_some(&args.output_file);
+    for file in files.into_iter().chain(&args.index_file) {
+        // A store that is not there is told when it is opened.
+        let there = store::path(&args.store.store).filter(|path| path.exists());
+        check_apart(there, file)?;
+    }
     let writing = interrupt::finish_blocks();
     // What is there already is noticed before the store is opened.
     let targets = (!to_stdout).then(|| Targets::create(args)).transpose();

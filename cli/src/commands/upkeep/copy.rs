@@ -97,7 +97,7 @@ fn target(to: &StoreUrl, opened: &AnyStore) -> Result<PathBuf> {
 }
 
 /// Refuses a target inside the store itself, where it would be a foreign part of it.
-fn check_apart(store: Option<&Path>, to: &Path) -> Result<()> {
+pub(crate) fn check_apart(store: Option<&Path>, to: &Path) -> Result<()> {
     let store = store.map(fs::canonicalize).transpose();
     let Some(store) = store.context("cannot find the store's directory")? else {
         return Ok(());

@@ -214,7 +214,11 @@ fn an_existing_file_stays_unless_it_is_to_be_replaced() {
         assert!(fs::read(&file).unwrap() == bytes, "{engine}");
         assert_eq!(names(place.path()), ["blk.dat"]);
         let store_folder = place.path().join("store");
-        export(&store, &store_folder, &["--overwrite"]).refused(2, &["no regular file"]);
+        export(&store, &store_folder, &["--overwrite"]).refused(2, &["inside the store"]);
+        let inside = store_folder.join("blk.dat");
+        export(&store, &inside, &[]).refused(2, &["inside the store"]);
+        assert!(!inside.exists());
+        export(&store, place.path(), &["--overwrite"]).refused(2, &["no regular file"]);
     }
 }
 
