@@ -142,9 +142,6 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Output) -> Result<Exit> {
         check_apart(there, file)?;
     }
     let writing = interrupt::finish_blocks();
-    // What is there already is noticed before the store is opened.
-    let targets = (!to_stdout).then(|| Targets::create(args)).transpose();
-    let targets = targets.map_err(|error| in_words(error, args))?;
     let opened = Arc::new(store::open_to_read(&args.store.store)?);
     let view = opened.begin_read()?;
     let begun = Instant::now();
@@ -157,9 +154,10 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Output) -> Result<Exit> {
     options.network = args.network;
     let planned = Export::plan(&blocks, &view, &origin, options);
     let export = planned.map_err(|error| in_words(error, args))?;
-    let report = match targets {
-        Some(targets) => targets.fill(&export),
-        None => fill_stdout(&export, out.bytes()),
+    let report = if to_stdout {
+        watched(&export, out.bytes(), None)
+    } else {
+        Targets::create(args).and_then(|targets| targets.fill(&export))
     };
     let report = report.map_err(|error| in_words(error, args))?;
     drop(writing);
@@ -243,13 +241,6 @@ impl Targets {
         }
         Ok(report)
     }
-}
-
-fn fill_stdout<B: BlockStore>(
-    export: &Export<'_, B, AnyReadTxn>,
-    stdout: &mut dyn Write,
-) -> Result<ExportReport, ExportError> {
-    watched(export, stdout, None)
 }
 
 /// Writes with a bar, and ends between two blocks when that was asked for.

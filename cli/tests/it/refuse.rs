@@ -37,7 +37,7 @@ fn block_file(folder: &Path) -> String {
 /// Every command that opens a store, on this URL.
 fn commands(url: &str, file: &str) -> Vec<Vec<String>> {
     let copy = format!("{file}.copy");
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 15] = [
         &["stat"],
         &["stat", "--digest"],
         &["list"],
@@ -46,6 +46,8 @@ fn commands(url: &str, file: &str) -> Vec<Vec<String>> {
         &["blocks", "get", "--height", "1"],
         &["verify"],
         &["import", "--from", "bitcoin", file],
+        &["import", "--from", "auto", file],
+        &["export", "--output-file", &copy],
         &["checksum"],
         &["compact", "--write"],
         &["copy", "--to", &copy],
