@@ -1,5 +1,6 @@
 //! Exports: what was imported comes out again, what cannot be is refused, and files appear whole.
 
+mod chains;
 mod memory;
 mod refuse;
 mod round;
@@ -13,8 +14,8 @@ use std::sync::{Arc, OnceLock};
 
 use chain_store::export::{Export, ExportError, ExportOptions, ExportReport, Origin};
 use chain_store::{
-    AnyStore, BitcoinImport, Blocks, BlocksDigest, Bodies, ChainKind, ContentDigest, Coverage,
-    EngineName, FileImport, ImportError, SourceFile,
+    AnyStore, BitcoinImport, Blocks, BlocksDigest, Bodies, ChainFormat, ChainKind, ContentDigest,
+    Coverage, EngineName, FileImport, ImportError, SourceFile,
 };
 use storage_api::blocks::{Height, KvBlocks};
 use storage_api::{ChecksumSetting, Durability, KvStore};
@@ -60,6 +61,15 @@ const BARE: Real = Real {
     blocks: 1,
     first: 367_891,
 };
+
+/// A real file in each format.
+const REAL: [(Real, ChainFormat); 5] = [
+    (RLP, ChainFormat::EthereumRlp),
+    (LOG, ChainFormat::Antelope),
+    (FRAMED, ChainFormat::Bitcoin),
+    (BARE, ChainFormat::Bitcoin),
+    (ERA1, ChainFormat::Era1),
+];
 
 impl Real {
     fn path(&self) -> Option<PathBuf> {
