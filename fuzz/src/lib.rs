@@ -53,7 +53,7 @@ const fn target(name: &'static str, run: fn(&[u8]), changes: usize, mib: u64) ->
 }
 
 /// Every target, by name.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 27] = [
     target("antelope_block", antelope::block, 10_000, 2),
     target("antelope_index", antelope::index, 10_000, 4),
     target("antelope_log", antelope::log, 10_000, 16),
@@ -70,7 +70,7 @@ pub const TARGETS: [Target; 26] = [
     target("envelope", texts::envelope, 20_000, 1),
     target("era1", ethereum::era1, 3_000, 32),
     target("era1_body", ethereum::era1_body, 40_000, 2),
-    target("ethereum_block", ethereum::block, 5_000, 2),
+    target("ethereum_block", ethereum::block, 4_000, 2),
     target("key_codec", texts::key_codec, 20_000, 1),
     target("kv_rows", rows::kv_rows, 6_000, 8),
     target("marker", texts::marker, 10_000, 2),
@@ -78,8 +78,9 @@ pub const TARGETS: [Target; 26] = [
     target("rlp", ethereum::rlp, 20_000, 1),
     target("rlp_chain", ethereum::rlp_chain, 1_000, 16),
     target("seal", texts::seal, 5_000, 1),
-    target("seglog_raw", segments::raw, 20_000, 8),
-    target("seglog_sealed", segments::sealed, 20_000, 16),
+    target("seglog_packed", segments::packed, 5_000, 64),
+    target("seglog_raw", segments::raw, 10_000, 8),
+    target("seglog_sealed", segments::sealed, 10_000, 16),
 ];
 
 /// Runs the target of this name.

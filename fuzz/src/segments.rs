@@ -1,4 +1,4 @@
-//! Targets of the segmented log: files as they are, and files whose checksums are made right.
+//! Targets of the segmented log: files as they are, with checksums made right, and packed.
 //!
 //! Opened to be read, hostile files change nothing; opened to be written, they give the same
 //! records or the same refusal; opened once more, nothing is different; what is appended behind
@@ -49,7 +49,39 @@ pub(crate) fn sealed(data: &[u8]) {
     check(&sealed_disk(data));
 }
 
-pub(crate) fn sealed_disk(data: &[u8]) -> SimDisk {
+/// A packed segment 0, `length (2) bytes`, as it is and with the checksums of its header and its
+/// table made right; plain files behind it, as in [`sealed`].
+pub(crate) fn packed(data: &[u8]) {
+    let mut rest = data;
+    let Some(file) = take_long(&mut rest) else {
+        return;
+    };
+    let mut right = file.to_vec();
+    seal_packed(&mut right);
+    for file in [file, &right] {
+        let disk = sealed_disk(rest);
+        disk.put("0000000000.segz", file);
+        check(&disk);
+    }
+}
+
+/// Makes the two checksums of a packed segment right.
+fn seal_packed(bytes: &mut [u8]) {
+    put(bytes, 0, b"\x89SEGZ\r\n\x1a");
+    put(bytes, 8, &1_u16.to_le_bytes());
+    let plain_bytes = u64::from(word(bytes, 16)) | u64::from(word(bytes, 20)) << 32;
+    let frames = plain_bytes.div_ceil(u64::from(word(bytes, 24)).max(1));
+    let table = usize::try_from(frames.saturating_mul(4)).unwrap_or(usize::MAX);
+    let table = bytes.get(SEGMENT_HEADER..SEGMENT_HEADER.saturating_add(table));
+    let sum = table.map(checksum);
+    if let Some(sum) = sum {
+        put(bytes, 28, &sum.to_le_bytes());
+    }
+    let sum = checksum(bytes.get(..SEGMENT_HEADER - 4).unwrap_or_default());
+    put(bytes, SEGMENT_HEADER - 4, &sum.to_le_bytes());
+}
+
+fn sealed_disk(data: &[u8]) -> SimDisk {
     let disk = SimDisk::new();
     let mut rest = data;
     while let Some(bytes) = take_long(&mut rest) {
@@ -140,9 +172,11 @@ fn records(reader: &Reader, next: Height) -> (Records, Option<LogError>) {
 fn check_records(disk: &SimDisk, reader: &Reader, records: &Records) {
     let mut buffer = Vec::new();
     for (height, place, payload) in records {
-        let file = disk.bytes(&place.segment.file_name()).unwrap_or_default();
-        let at = usize::try_from(place.offset + HEADER_BYTES).unwrap_or(usize::MAX);
-        assert_eq!(file.get(at..at + payload.len()), Some(&payload[..]));
+        // The bytes of a packed segment are not on the disk as they are.
+        if let Some(file) = disk.bytes(&place.segment.file_name()) {
+            let at = usize::try_from(place.offset + HEADER_BYTES).unwrap_or(usize::MAX);
+            assert_eq!(file.get(at..at + payload.len()), Some(&payload[..]));
+        }
         let again = must("the record again", reader.read(*height, place, &mut buffer));
         assert_eq!(again, &payload[..]);
         let scan = must("a scan from it", reader.scan(*height, place, height.next()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seglog::disk::Disk;
 use seglog::sim::SimDisk;
-use seglog::{ChainTag, Height, Log, LogOptions};
+use seglog::{ChainTag, Height, Log, LogOptions, Reader, SegmentNumber};
 
 use super::{Seed, seed};
 
@@ -37,6 +37,55 @@ fn files() -> Vec<Vec<u8>> {
     let mut names = disk.names().unwrap();
     names.sort();
     names.iter().map(|name| disk.bytes(name).unwrap()).collect()
+}
+
+/// A packed segment as a log makes it, and what is wrong with it in one way each.
+fn packed_seeds() -> Vec<Seed> {
+    let disk = SimDisk::new();
+    let options = LogOptions {
+        segment_bytes_max: 400,
+        advance_bytes: 0,
+        ..LogOptions::default()
+    };
+    let (mut log, _) = Log::open(Arc::new(disk.clone()), options).unwrap();
+    for number in 0..5_u8 {
+        log.append(Height::new(number.into()), &[number; 120])
+            .unwrap();
+    }
+    log.sync().unwrap();
+    log.packer().pack(SegmentNumber::new(0)).unwrap().unwrap();
+    drop(log);
+    let packed = disk.bytes("0000000000.segz").unwrap();
+    let last = disk.bytes("0000000001.seg").unwrap();
+    let with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut packed = packed.clone();
+        change(&mut packed);
+        framed(&[packed, last.clone()])
+    };
+    // What a log packed it reads, or the target would be shown nothing.
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let (reader, next, _) = Reader::open(disk, ChainTag::new(0)).unwrap();
+    assert_eq!(next, Some(Height::new(5)));
+    assert!(reader.check().unwrap().is_empty());
+    let end = packed.len();
+    let cases: [(&str, Vec<u8>); 12] = [
+        ("good", with(&|_| {})),
+        ("last", framed(std::slice::from_ref(&packed))),
+        ("cut", with(&|file| file.truncate(end - 3))),
+        ("cut-in-header", with(&|file| file.truncate(40))),
+        ("cut-in-table", with(&|file| file.truncate(66))),
+        ("trailing", with(&|file| file.push(0))),
+        ("plain-length-bomb", with(&|file| file[16..24].fill(0xff))),
+        ("plain-longer-by-one", with(&|file| file[16] += 1)),
+        ("plain-shorter-by-one", with(&|file| file[16] -= 1)),
+        ("frames-of-no-length", with(&|file| file[24..28].fill(0))),
+        ("frame-length-bomb", with(&|file| file[64..68].fill(0xff))),
+        ("flip-in-frame", with(&|file| file[end - 9] ^= 1)),
+    ];
+    cases
+        .into_iter()
+        .map(|(name, bytes)| seed("seglog_packed", name, &bytes))
+        .collect()
 }
 
 fn raw_seeds() -> Vec<Seed> {
@@ -409,6 +458,7 @@ fn row_seeds() -> Vec<Seed> {
 
 pub(crate) fn seeds() -> Vec<Seed> {
     let mut seeds = raw_seeds();
+    seeds.extend(packed_seeds());
     seeds.extend(sealed_seeds());
     seeds.extend(record_seeds());
     seeds.extend(row_seeds());
