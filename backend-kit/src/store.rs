@@ -480,14 +480,13 @@ impl<E: RawEngine> KvStore for Store<E> {
 
     fn begin_read_many(&self, views: NonZeroUsize) -> Result<Vec<View<E>>> {
         let used_bytes = self.shared.engine.used_bytes();
-        let (first, _) = self.shared.registry.enter(used_bytes);
+        // The first ticket keeps exclusive work out, so the rest never wait; each is entered before
+        // its snapshot is taken, or a view could look younger than what it sees.
+        let enter = |_| self.shared.registry.enter(used_bytes).0;
+        let tickets: Vec<_> = (0..views.get()).map(enter).collect();
         let raw = boundary::call::<E, _>(|| self.shared.engine.views(views.get()))
             .map_err(|error| self.no_view(error, "begin_read_many"))?;
         self.shared.meter.count_views(raw.len() as u64);
-        // The first ticket already keeps exclusive work out, so the rest never wait.
-        let tickets = std::iter::once(first).chain(std::iter::repeat_with(|| {
-            self.shared.registry.enter(used_bytes).0
-        }));
         Ok(raw
             .into_iter()
             .zip(tickets)

@@ -129,7 +129,8 @@ impl FileImport {
             ..ReadOptions::default()
         };
         let bad_record = |error: chain_files::Error| match error.fault {
-            Fault::Read(source) => ImportError::Open {
+            // What the system says is of the file; what a decompressor says is of the record.
+            Fault::Read(source) if source.raw_os_error().is_some() => ImportError::Open {
                 file: path.clone(),
                 source,
             },

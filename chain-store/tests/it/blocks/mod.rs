@@ -1,6 +1,8 @@
 //! Blocks as rows at the ends of what heights and totals can be, and with rows that are damaged;
-//! and beside them blocks in segments (`segments`, `ranges`).
+//! and beside them blocks in segments (`segments`, `ranges`, `memory`).
 
+#[cfg(unix)]
+mod memory;
 #[cfg(unix)]
 mod ranges;
 #[cfg(unix)]
