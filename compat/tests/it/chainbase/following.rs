@@ -9,7 +9,7 @@ use compat::chainbase::BlockLog;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seglog::{Log, LogOptions};
-use storage_api::blocks::{BlockError, Height};
+use storage_api::blocks::{BlockError, BlockHash, Height};
 use storage_api::{Count, KvStore, Reader};
 
 use super::{append_each, chain, is_log, open, options, schema};
@@ -312,6 +312,24 @@ fn the_ends_alone_show_most_and_what_they_do_not_show_is_never_believed() {
             "{engine}: {compared:?}"
         );
         drop((view, log, store));
+        // The ids of blocks 11 and 12 have each other's number.
+        let [of_11, of_12] = [10, 11].map(|at: usize| grown.blocks[at].info.hash);
+        let harm = |rows: &mut Rows| {
+            let key = |id: &BlockHash| ("blocks.hashes".to_owned(), id.as_bytes().to_vec());
+            let (one, other) = (rows[&key(&of_11)].clone(), rows[&key(&of_12)].clone());
+            rows.insert(key(&of_11), other);
+            rows.insert(key(&of_12), one);
+        };
+        let (store, log, followed) = open_after(&harm);
+        assert_eq!(
+            followed,
+            Followed::default(),
+            "{engine}: it is not at an end"
+        );
+        let view = store.begin_read().unwrap();
+        let read = log.read_block_by_id(&view, &of_11);
+        assert!(is_corruption(read), "{engine}: another block was given");
+        drop((view, log, store));
         let (log, followed) = open(&grown.lab.store(), grown.lab.disk()).unwrap();
         assert!(followed.remade.is_some(), "{engine}");
         assert!(rows_of(&**log.store(), "blocks.") == grown.rows, "{engine}");
@@ -320,6 +338,61 @@ fn the_ends_alone_show_most_and_what_they_do_not_show_is_never_believed() {
 
 fn is_corruption<T>(result: Result<T, BlockError>) -> bool {
     matches!(result, Err(BlockError::Store(error)) if error.is_corruption())
+}
+
+/// Rows that are as they were committed, and a log that is not theirs: the log is the truth.
+#[test]
+fn an_index_of_another_log_is_made_again() {
+    for check in [IndexCheck::Rows, IndexCheck::Ends] {
+        for engine in engines() {
+            let mut grown = grown(engine);
+            let other_blocks = chain(SEED + 1, 1, BLOCKS);
+            let mut other = Lab::new(engine, schema::<AnyStore>());
+            let (log, _) = open(&other.store(), other.disk()).unwrap();
+            append_each(&log, &other_blocks);
+            let rows = rows_of(&**log.store(), "blocks.");
+            drop(log);
+            let options = options(check);
+            let opened = BlockLog::open(grown.lab.store(), other.disk(), &options);
+            let (log, followed) = opened.unwrap();
+            assert!(followed.remade.is_some(), "{engine}");
+            assert!(
+                rows_of(&**log.blocks().store(), "blocks.") == rows,
+                "{engine}"
+            );
+        }
+    }
+}
+
+/// A log in which blocks were replaced, as a store leaves it whose index is the truth.
+#[test]
+fn a_log_that_is_not_one_chain_is_refused_and_its_index_is_left_alone() {
+    use storage_api::blocks::BlockStore;
+    use storage_api::{Durability, WriteTxn};
+    let mut lab = Lab::new(EngineName::Mem, schema::<AnyStore>());
+    let store = lab.store();
+    let segments = options(IndexCheck::Rows).segments;
+    let blocks = chain(SEED, 1, 5);
+    let opened = blocks::SegmentBlocks::open(Arc::clone(&store), lab.disk(), &segments);
+    let (segment_blocks, _) = opened.unwrap();
+    // Block 4 of another branch was staged and never appended.
+    let other = chain(SEED + 1, 4, 1);
+    for (at, block) in blocks.iter().enumerate() {
+        if at == 3 {
+            segment_blocks.stage(other[0].as_new()).unwrap();
+        }
+        let mut txn = store.begin_write().unwrap();
+        let staged = segment_blocks.stage(block.as_new()).unwrap();
+        segment_blocks.append(&mut txn, staged).unwrap();
+        txn.commit(Durability::Durable).unwrap();
+    }
+    drop(segment_blocks);
+    let rows = rows_of(&*store, "blocks.");
+    let refused = open(&store, lab.disk()).map(drop);
+    let text = refused.as_ref().unwrap_err().to_string();
+    assert!(text.contains("record 3"), "{text}");
+    assert!(is_corruption(refused));
+    assert!(rows_of(&*store, "blocks.") == rows, "rows were changed");
 }
 
 /// More blocks than one commit of filling takes.
