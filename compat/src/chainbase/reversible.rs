@@ -36,8 +36,8 @@ pub struct ReversibleBlocks<S> {
 pub struct Reconciled {
     /// Blocks that are in the log: a crash came between their move and its commit.
     pub moved_blocks: u64,
-    /// Blocks that do not stand on the log's head, which were dropped: the log was written by
-    /// itself, or lost its end. They are not final and can be had again.
+    /// Blocks that are not those of the log, or do not stand on its head, which were dropped: the
+    /// log was written by itself, or lost its end. They are not final and can be had again.
     pub dropped_blocks: u64,
 }
 
@@ -90,15 +90,21 @@ impl<S: KvStore> ReversibleBlocks<S> {
             return Ok(reconciled);
         };
         while let Some(first) = self.first(txn)?.filter(|first| *first <= head.height) {
+            let here = self.known(txn, first)?.info.hash;
+            let logged = self.log.read_block_id_by_num(txn, first)?;
+            if logged == Some(here) {
+                reconciled.moved_blocks += 1;
+            } else {
+                reconciled.dropped_blocks += 1;
+            }
             self.forget(txn, first)?;
-            reconciled.moved_blocks += 1;
         }
         let Some(first) = self.first(txn)? else {
             return Ok(reconciled);
         };
         let lowest = self.known(txn, first)?.info;
         if lowest.height != head.height.next() || lowest.parent != head.hash {
-            reconciled.dropped_blocks = self.remove_rows_from(txn, first)?;
+            reconciled.dropped_blocks += self.remove_rows_from(txn, first)?;
         }
         Ok(reconciled)
     }

@@ -242,6 +242,32 @@ fn an_index_of_garbage_comes_back_equal() {
     }
 }
 
+/// Changes rows.
+type Harm = fn(&mut Rows);
+
+/// What is noticed at the ends though no row is missing or added.
+const END_HARMS: [(&str, Harm); 4] = [
+    ("the totals have other transactions", |rows| {
+        let row = rows.iter_mut().find(|(key, _)| is_in("blocks.state")(key));
+        row.unwrap().1[25] ^= 1;
+    }),
+    ("the place of block 11 is that of a block 21", |rows| {
+        let key = |height: u64| ("blocks.places".to_owned(), height.to_be_bytes().to_vec());
+        let place = rows.remove(&key(11)).unwrap();
+        rows.insert(key(21), place);
+    }),
+    ("the last block has another length", |rows| {
+        let row = rows.iter_mut().rfind(|(key, _)| is_in("blocks.index")(key));
+        *row.unwrap().1.last_mut().unwrap() ^= 1;
+    }),
+    ("the first block is found at another number", |rows| {
+        let first = rows.iter().find(|(key, _)| is_in("blocks.index")(key));
+        let id = first.unwrap().1[2..34].to_vec();
+        let row = rows.get_mut(&("blocks.hashes".to_owned(), id));
+        row.unwrap()[0] ^= 1;
+    }),
+];
+
 /// Looking at the ends costs some gets. It notices what was deleted and cut; a row in the middle
 /// with other contents is met when it is read, and never gives another block.
 #[test]
@@ -287,6 +313,14 @@ fn the_ends_alone_show_most_and_what_they_do_not_show_is_never_believed() {
             };
             let (_, _, followed) = open_after(&harm);
             assert!(followed.remade.is_some(), "{engine}: {table} is too long");
+        }
+        for (what, harm) in END_HARMS {
+            let (store, _, followed) = open_after(&harm);
+            assert!(followed.remade.is_some(), "{engine}: {what}");
+            assert!(
+                rows_of(&*store, "blocks.") == grown.rows,
+                "{engine}: {what}"
+            );
         }
         // The place of block 11 is that of block 12.
         let harm = |rows: &mut Rows| {

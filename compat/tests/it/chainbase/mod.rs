@@ -2,6 +2,7 @@
 //! way, a log that is cut at every byte, power cuts at every step of a move, real files.
 
 mod appending;
+mod exactly_once;
 mod files;
 mod following;
 mod moving;
