@@ -120,7 +120,7 @@ fn judge_recovery(store: &AnyStore, image: &SimDisk, model: &Model, context: &st
 
 #[test]
 fn committed_blocks_outlive_power_cuts_and_failures_at_every_step() {
-    let lives = scaled(10) as u64;
+    let lives = scaled(5) as u64;
     println!("seed {SEED:#x}, {lives} lives");
     let mut images = 0;
     for life in 0..lives {

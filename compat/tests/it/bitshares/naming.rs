@@ -1,11 +1,11 @@
 //! Upstream's corners by name.
 
 use chain_store::AnyStore;
-use compat::bitshares::DatabaseError;
+use compat::bitshares::{BlockDatabaseStore, DatabaseError, IfShort};
 use storage_api::blocks::{BlockHash, Height};
 use storage_api::{Durability, KvStore, WriteTxn};
 
-use super::{id, open, schema};
+use super::{id, open, open_with, options, schema};
 use crate::stores::{Lab, engines, rows_of};
 
 const fn number(number: u64) -> Height {
@@ -195,5 +195,43 @@ fn stored_blocks_are_in_the_transaction_of_the_caller() {
         let blocks = open(&lab.store(), lab.disk());
         let found = blocks.fetch_by_number(number(1)).unwrap().unwrap();
         assert_eq!(found.block, b"other one", "{engine}");
+    }
+}
+
+/// What was stored and not committed goes when the database is opened, where it ends the log.
+#[test]
+fn what_no_commit_knows_goes_with_the_opening() {
+    for engine in engines() {
+        let mut lab = Lab::new(engine, schema::<AnyStore>());
+        let blocks = open(&lab.store(), lab.disk());
+        blocks.store(&id(1, 1), b"one").unwrap();
+        let database = blocks.database();
+        for at in [2, 3] {
+            let mut txn = database.store().begin_write().unwrap();
+            database
+                .store_block(&mut txn, &id(at, 1), b"given up")
+                .unwrap();
+        }
+        let trash = |blocks: &BlockDatabaseStore<AnyStore>| {
+            let view = blocks.database().store().begin_read().unwrap();
+            blocks.database().check(&view).unwrap().trash_records
+        };
+        assert_eq!(trash(&blocks), 2, "{engine}");
+        drop(blocks);
+        let options = options(IfShort::Refuse);
+        let (blocks, opened) = open_with(&lab.store(), lab.disk(), &options).unwrap();
+        assert_eq!(opened.uncommitted_records, 2, "{engine}");
+        assert_eq!(trash(&blocks), 0, "{engine}");
+        assert_eq!(blocks.last_id().unwrap(), Some(id(1, 1)), "{engine}");
+        drop(blocks);
+        // Without any row nothing says what the records are, so they stay.
+        crate::stores::put_rows(&*lab.store(), "", &Default::default());
+        let (blocks, opened) = open_with(&lab.store(), lab.disk(), &options).unwrap();
+        assert_eq!(opened.uncommitted_records, 0, "{engine}");
+        assert_eq!(
+            (blocks.last().unwrap(), trash(&blocks)),
+            (None, 1),
+            "{engine}"
+        );
     }
 }
