@@ -5,8 +5,9 @@
 //! | `blocks` | records of a log: a block, and which one it is |
 //! | `index`: position, size and id for each number | rows of the store |
 //! | `remove`: size 0 | the same; the number keeps its id |
-//! | `last`, `last_id`: back to the last valid entry, truncating | back over removed ones; damage is told, and [`BlockDatabase::truncate_to_last_valid`] takes it away |
-//! | `open` of an index that is longer than the blocks | refused, or scanned back on request ([`IfShort`]) |
+//! | `last`, `last_id`: back to the last valid entry | back over removed ones; damage is told |
+//! | the truncating that comes with it | [`BlockDatabase::truncate_to_last_valid`] |
+//! | an index that is longer than the blocks | refused, or scanned back ([`IfShort`]) |
 //! | fetching finds nothing where bytes are damaged | `Corruption`, with segment and offset |
 //!
 //! ```

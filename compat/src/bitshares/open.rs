@@ -21,7 +21,7 @@ pub type NumberOfId = fn(&BlockHash) -> Result<Height>;
 /// BitShares' numbers: the first four bytes of the id, the most significant first.
 ///
 /// # Errors
-/// `InvalidArgument` for an id of fewer bytes, or of zeros alone, which is upstream's id of nothing.
+/// `InvalidArgument` for an id of fewer bytes, or of zeros alone: upstream's id of nothing.
 pub fn num_from_id(id: &BlockHash) -> Result<Height> {
     match id.as_bytes().first_chunk::<4>() {
         Some(number) if id.as_bytes().iter().any(|byte| *byte != 0) => {
@@ -77,8 +77,8 @@ pub struct OpenedDatabase {
 impl<S: KvStore> BlockDatabase<S> {
     /// Opens the log in a folder beside a store that was opened with [`Self::schema`]. The folder
     /// is the caller's, who makes sure that nobody else writes to it: it lies in the store's
-    /// directory, under its lock. Cost: two reads of the log's last segment; a read of all rows where
-    /// it is short and scanning back was asked for.
+    /// directory, under its lock. Cost: two reads of the log's last segment; a read of all rows
+    /// where it is short and scanning back was asked for.
     ///
     /// # Errors
     /// `Store` with `Corruption` (damage, or a log that ends before its rows do), `UnknownTable`,

@@ -3,7 +3,7 @@
 //!
 //! | upstream | here |
 //! |---|---|
-//! | `blocks.log` | [`BlockLog`]: append-only, the truth; bodies and what the index needs, in segments |
+//! | `blocks.log` | [`BlockLog`]: append-only and the truth, in segments |
 //! | `blocks.index` | rows of the store, made again when they are gone, short, long or damaged |
 //! | the 8 bytes behind an entry | [`BlockLog::walk_back`], from parent to parent |
 //! | version, first block, genesis or chain id | [`BlockLog::preamble`] |

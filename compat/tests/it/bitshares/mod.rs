@@ -1,5 +1,5 @@
-//! BitShares' block database: against a model on every engine, upstream's corners by name, power cuts,
-//! a log that lost its end, hostile rows.
+//! BitShares' block database: against a model on every engine, upstream's corners by name, power
+//! cuts, a log that lost its end, hostile rows.
 
 mod harm;
 mod model;

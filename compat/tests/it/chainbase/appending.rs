@@ -1,5 +1,5 @@
-//! C-A15: append-only, gap refused, by number and id, walking backwards; and what a transaction that
-//! is given up leaves behind.
+//! C-A15: append-only, gap refused, by number and id, walking backwards; and what a transaction
+//! that is given up leaves behind.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Blocks that are not final: the current branch, fork switches, moves to the log and moves that are
-//! given up, hostile rows. What crashes do to them: `exactly_once`.
+//! Blocks that are not final: the current branch, fork switches, moves to the log and moves that
+//! are given up, hostile rows. What crashes do to them: `exactly_once`.
 
 use std::sync::Arc;
 

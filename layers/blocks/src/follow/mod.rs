@@ -5,9 +5,9 @@
 //! never taken back or replaced; every row of the index can be made again from the log alone, byte
 //! by byte. What a transaction appended and did not commit lies behind the end of the index and
 //! goes with the next append; a process that ends before it finds the block in the chain when it
-//! opens the log again. Cost of a block: one write, one sync for all blocks of a call, the rows, and
-//! one row for their tally; of a read by height, one get and one positioned read; by hash, one get
-//! more. Source: EOSIO's `block_log`. Format: `docs/format/log-blocks.md`.
+//! opens the log again. Cost of a block: one write, one sync for all blocks of a call, the rows,
+//! and one row for their tally; of a read by height, one get and one positioned read; by hash, one
+//! get more. Source: EOSIO's `block_log`. Format: `docs/format/log-blocks.md`.
 
 mod compare;
 mod open;
