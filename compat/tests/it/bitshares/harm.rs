@@ -120,7 +120,7 @@ fn judge_recovery(store: &AnyStore, image: &SimDisk, model: &Model, context: &st
 
 #[test]
 fn committed_blocks_outlive_power_cuts_and_failures_at_every_step() {
-    let lives = scaled(5) as u64;
+    let lives = scaled(3) as u64;
     println!("seed {SEED:#x}, {lives} lives");
     let mut images = 0;
     for life in 0..lives {
@@ -290,7 +290,7 @@ fn damage_is_told_and_only_taken_away_on_purpose() {
 /// Rows that somebody else wrote: the right block, nothing, or an error; never a panic.
 #[test]
 fn hostile_rows_give_an_error_or_the_right_block() {
-    let count = scaled(4_000);
+    let count = scaled(2_000);
     println!("seed {SEED:#x}, {count} rows");
     let mut dice = ChaCha8Rng::seed_from_u64(SEED);
     let mut lab = Lab::new(EngineName::Mem, schema::<AnyStore>());

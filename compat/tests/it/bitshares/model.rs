@@ -87,8 +87,8 @@ fn random_operations_agree_with_the_model_on_every_engine() {
     for engine in engines() {
         // A durable engine syncs for each operation.
         let count = match engine {
-            EngineName::Mem => scaled(20_000),
-            _ => scaled(2_000),
+            EngineName::Mem => scaled(6_000),
+            _ => scaled(800),
         };
         println!("seed {SEED:#x}, {engine}, {count} operations");
         let mut dice = ChaCha8Rng::seed_from_u64(SEED);

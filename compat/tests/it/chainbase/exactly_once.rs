@@ -305,7 +305,7 @@ fn judge_recovery(store: &AnyStore, image: &SimDisk, seed: u64, told: &Told, con
 
 #[test]
 fn a_block_moves_exactly_once_with_the_power_cut_at_every_step_and_again_in_the_recovery() {
-    let lives = scaled(12) as u64;
+    let lives = scaled(8) as u64;
     println!("seed {SEED:#x}, {lives} lives");
     let (mut images, mut nested) = (0, 0);
     for life in 0..lives {
@@ -333,7 +333,7 @@ fn a_block_moves_exactly_once_with_the_power_cut_at_every_step_and_again_in_the_
 
 #[test]
 fn a_block_moves_exactly_once_with_a_crash_at_every_commit() {
-    let lives = scaled(20) as u64;
+    let lives = scaled(12) as u64;
     println!("seed {SEED:#x}, {lives} lives");
     let mut crashes = 0;
     for life in 0..lives {
@@ -362,7 +362,7 @@ fn a_block_moves_exactly_once_with_a_crash_at_every_commit() {
 
 #[test]
 fn a_failure_at_every_step_moves_no_block_twice_and_loses_none() {
-    let lives = scaled(10) as u64;
+    let lives = scaled(6) as u64;
     println!("seed {SEED:#x}, {lives} lives");
     let mut failures = 0;
     for life in 0..lives {

@@ -269,7 +269,7 @@ fn blocks_that_do_not_stand_on_the_log_are_dropped() {
 /// Rows that somebody else wrote: an error, or the right block; never a panic.
 #[test]
 fn hostile_rows_give_an_error_or_the_right_block() {
-    let count = scaled(2_000);
+    let count = scaled(1_000);
     println!("seed {SEED:#x}, {count} rows");
     let mut dice = ChaCha8Rng::seed_from_u64(SEED);
     let mut lab = Lab::new(chain_store::EngineName::Mem, schema::<AnyStore>());
