@@ -26,6 +26,7 @@ pub mod export;
 mod format;
 mod import;
 pub mod migrate;
+pub mod repair;
 mod stat;
 mod timed;
 pub mod verify;

@@ -9,14 +9,13 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
-use ::blocks::SegmentBlocks;
-use seglog::disk::Folder;
 use serde::{Deserialize, Serialize};
 use storage_api::blocks::BlockError;
 use storage_api::{Error, Finding, KvStore, OpenOptions, Result, TableCheck, VerifyReport};
 
 use crate::any::AnyStore;
-use crate::bodies::{Bodies, chain_tag, segments_of};
+use crate::bodies::Bodies;
+use crate::repair;
 
 /// One line from the child.
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,35 +86,25 @@ pub fn here(url: &str, progress: &mut dyn FnMut(&TableCheck)) -> Result<VerifyRe
 }
 
 /// What is wrong with the segments of a store that keeps bodies there: every byte of every segment
-/// is compared with its checksum, and every block of the index with its record. Writes nothing.
+/// is compared with its checksum, and every block of the index with its record, as
+/// [`repair::check`] does. Writes nothing.
 ///
 /// # Errors
 /// `Io` and others that are not damage.
 pub(crate) fn segments(store: &Arc<AnyStore>) -> Result<Vec<Finding>> {
-    let place = segments_of(store)?;
-    let finding = |place: String, what: String| Finding { place, what };
-    let check = || {
-        let tag = chain_tag(store)?;
-        let disk = Arc::new(Folder::new(&place));
-        let (blocks, _) = SegmentBlocks::open_read_only(Arc::clone(store), disk, tag)?;
-        blocks.check(&store.begin_read()?)
-    };
-    match check() {
-        Ok(checked) => {
-            let files = checked.segments.into_iter().map(|found| {
-                let place = format!("{} at offset {}", found.place, found.offset);
-                finding(place, found.what)
-            });
-            let blocks = checked.blocks.into_iter();
-            let blocks = blocks.map(|(height, what)| finding(format!("block {height}"), what));
-            Ok(files.chain(blocks).collect())
-        }
-        Err(BlockError::Store(error)) if !error.is_corruption() => Err(error),
-        Err(error) => Ok(vec![finding(
-            format!("the segments in {}", place.display()),
-            error.to_string(),
-        )]),
-    }
+    let checked = repair::check(store, &mut |_| {});
+    let checked = checked.map_err(|error| match error {
+        BlockError::Store(error) => error,
+        other => Error::corruption("blocks", other.to_string()),
+    })?;
+    Ok(checked
+        .findings
+        .into_iter()
+        .map(|found| Finding {
+            place: found.place(),
+            what: found.what,
+        })
+        .collect())
 }
 
 /// The child's part: verifies a store and writes events; the result decides the child's exit code.

@@ -106,10 +106,16 @@ pub(crate) fn bodies(url: &StoreUrl) -> Result<Option<Bodies>> {
     Ok(Bodies::of_tables(names)?)
 }
 
-/// The blocks of a store.
-pub(crate) fn blocks(store: &Arc<AnyStore>) -> Result<Blocks> {
+/// Refuses a store without blocks.
+pub(crate) fn has_blocks(store: &AnyStore) -> Result<()> {
     match Bodies::of(store.catalogue())? {
-        Some(_) => Ok(Blocks::open(store)?),
+        Some(_) => Ok(()),
         None => Err(Stop::NotThere("the store has no blocks".to_owned()).into()),
     }
+}
+
+/// The blocks of a store.
+pub(crate) fn blocks(store: &Arc<AnyStore>) -> Result<Blocks> {
+    has_blocks(store)?;
+    Ok(Blocks::open(store)?)
 }

@@ -24,8 +24,7 @@ use storage_api::{
 use crate::any::AnyStore;
 
 pub use digest::BlocksDigest;
-use open::Held;
-pub(crate) use open::{chain_tag, segments_of};
+pub(crate) use open::{Held, chain_tag, segments_of};
 
 /// Where a store keeps the bodies of its blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,15 +8,15 @@
 //! the tag is the store's own if any sound segment header has it or there is none, and otherwise
 //! the one that most of them have, the lowest segment's among equals.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::blocks::{SegmentBlocks, SegmentOptions};
 use backend_kit::directory::{self, SEGMENTS_FOLDER};
-use seglog::disk::Folder;
-use seglog::{ChainTag, SEGMENT_HEADER_BYTES, SegmentNumber};
+use seglog::disk::{Disk, Folder};
+use seglog::{ChainTag, SegmentNumber};
 use storage_api::blocks::BlockResult;
 use storage_api::{Access, Error, ErrorKind, Result};
 
@@ -25,7 +25,7 @@ use crate::any::AnyStore;
 
 /// The right to write to the segments of a store.
 #[derive(Debug)]
-pub(super) struct Held(File);
+pub(crate) struct Held(File);
 
 impl Drop for Held {
     fn drop(&mut self) {
@@ -36,7 +36,11 @@ impl Drop for Held {
 }
 
 impl Held {
-    fn take(folder: &Path) -> Result<Self> {
+    /// Takes it, if nothing else in this process has it.
+    ///
+    /// # Errors
+    /// `AlreadyOpen`, `Io`.
+    pub(crate) fn take(folder: &Path) -> Result<Self> {
         let place = || folder.display().to_string();
         let file = File::open(folder).map_err(|error| Error::from_io(error, place()))?;
         match file.try_lock() {
@@ -61,23 +65,6 @@ pub(crate) fn segments_of(store: &AnyStore) -> Result<PathBuf> {
     Ok(place.join(SEGMENTS_FOLDER))
 }
 
-/// The chain tag of a segment's file, if its header is whole.
-fn tag_of(file: &Path) -> io::Result<Option<u64>> {
-    let mut header = Vec::new();
-    File::open(file)?
-        .take(SEGMENT_HEADER_BYTES)
-        .read_to_end(&mut header)?;
-    let Some((checked, checksum)) = header.split_last_chunk::<4>() else {
-        return Ok(None);
-    };
-    let is_whole = header.len() as u64 == SEGMENT_HEADER_BYTES
-        && seglog::checksum(checked) == u32::from_le_bytes(*checksum);
-    let tag = checked.get(16..).and_then(|bytes| bytes.first_chunk());
-    Ok(tag
-        .filter(|_| is_whole)
-        .map(|bytes| u64::from_le_bytes(*bytes)))
-}
-
 /// The chain tag of a store's segments: see the head of this file. Cost: the headers.
 ///
 /// # Errors
@@ -89,24 +76,18 @@ pub(crate) fn chain_tag(store: &AnyStore) -> Result<ChainTag> {
     let own = marker
         .flatten()
         .map_or(0, |marker| (marker.store_id & u128::from(u64::MAX)) as u64);
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ChainTag::new(own)),
-        entries => entries.map_err(explain)?,
-    };
-    let mut numbers = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(explain)?.file_name();
-        numbers.extend(name.to_str().and_then(SegmentNumber::of_file_name));
-    }
-    numbers.sort_unstable();
+    let disk = Folder::new(&folder);
+    let mut names = disk.names().map_err(explain)?;
+    names.retain(|name| SegmentNumber::of_file_name(name).is_some());
+    names.sort();
     let mut found: Vec<(u64, usize)> = Vec::new();
-    for number in numbers {
-        let Some(tag) = tag_of(&folder.join(number.file_name())).map_err(explain)? else {
+    for name in names {
+        let Some(tag) = seglog::tools::chain_tag(&disk, &name).map_err(explain)? else {
             continue;
         };
-        match found.iter_mut().find(|(known, _)| *known == tag) {
+        match found.iter_mut().find(|(known, _)| *known == tag.get()) {
             Some((_, count)) => *count += 1,
-            None => found.push((tag, 1)),
+            None => found.push((tag.get(), 1)),
         }
     }
     let is_own = found.is_empty() || found.iter().any(|(tag, _)| *tag == own);

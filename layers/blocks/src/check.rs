@@ -195,14 +195,14 @@ type TakeRecord<'t> =
 /// What of a record says where it belongs in a chain; hashes folded to eight bytes, because the
 /// index compares them in full when the block is appended.
 #[derive(Clone, Copy, Debug)]
-struct Link {
-    height: u64,
-    hash: u64,
-    parent: u64,
+pub(crate) struct Link {
+    pub(crate) height: u64,
+    pub(crate) hash: u64,
+    pub(crate) parent: u64,
 }
 
 impl Link {
-    fn of(info: &BlockInfo) -> Self {
+    pub(crate) fn of(info: &BlockInfo) -> Self {
         let fold = |hash: &BlockHash| {
             let mut hasher = DefaultHasher::new();
             hash.as_bytes().hash(&mut hasher);

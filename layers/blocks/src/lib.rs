@@ -13,6 +13,7 @@
 //! | `range` | blocks in a row: lent, iterated over, read ahead by threads |
 //! | `pack` | packing sealed segments |
 //! | `follow` | a chain whose log is the truth and whose index follows it |
+//! | `tools` | opening and making the index again where log and index disagree or are damaged |
 //! | `error` | what an error of the log is to a block store |
 //!
 //! Invariants: the log may run ahead of the index and never behind it; a body is durable before its
@@ -31,6 +32,7 @@ mod range;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tools;
 
 pub use check::{Checked, Rebuilt};
 pub use error::of_log;
@@ -41,3 +43,4 @@ pub use open::{Opened, SegmentOptions};
 pub use pack::PackReport;
 pub use range::{Block, BlockIter, ReadAhead};
 pub use store::{Cleanup, SegmentBlockStore, SegmentBlocks, Staged};
+pub use tools::{BodyState, Placed};

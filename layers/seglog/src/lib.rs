@@ -12,6 +12,7 @@
 //! | `pack` | packing sealed segments; a packed segment as the file that it stands for |
 //! | `recover` | opening: what a crash left behind |
 //! | `read`, `walk` | one record by its place, records in a row, checking everything |
+//! | `tools` | looking at and cutting logs that do not open |
 //! | `disk` | the seam to the file system; `sim` is a disk that fails and forgets |
 //!
 //! Invariants: an append changes no byte that was synced; a sync is the only promise; a failed
@@ -34,6 +35,7 @@ mod read;
 mod recover;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod tools;
 mod walk;
 
 use layout::{checksum, record, segment};

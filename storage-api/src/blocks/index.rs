@@ -21,11 +21,11 @@ use crate::table::{Catalogue, TableDef, TableId};
 /// See the head of this file; by the numbers of its tables.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockIndex {
-    index: TableId,
-    hashes: TableId,
-    txs: TableId,
-    tx_ids: TableId,
-    state: TableId,
+    pub(super) index: TableId,
+    pub(super) hashes: TableId,
+    pub(super) txs: TableId,
+    pub(super) tx_ids: TableId,
+    pub(super) state: TableId,
 }
 
 /// What looks at blocks in a row, without their bodies.
@@ -65,7 +65,7 @@ impl BlockIndex {
         layout::height_key(height)
     }
 
-    fn state<R: Reader>(&self, reader: &R) -> Result<Option<State>> {
+    pub(super) fn state<R: Reader>(&self, reader: &R) -> Result<Option<State>> {
         let value = reader.get(self.state, layout::STATE_KEY)?;
         value.map(|value| layout::decode_state(&value)).transpose()
     }

@@ -12,6 +12,7 @@
 //! RepChain's block chapter.
 
 mod auto_commit;
+mod check;
 mod index;
 mod kv;
 mod layout;

@@ -134,6 +134,9 @@ impl fmt::Debug for PackedFile {
 }
 
 impl PackedFile {
+    /// What a packed segment begins with.
+    pub(crate) const MAGIC: [u8; 8] = MAGIC;
+
     /// Reads and checks the header and the table.
     pub(crate) fn open(file: Arc<dyn DiskFile>) -> io::Result<Self> {
         let mut header = [0; HEADER_LEN];

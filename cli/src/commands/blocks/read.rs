@@ -7,29 +7,16 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use chain_store::{AnyReadTxn, Blocks, HashOrder};
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::Serialize;
 use storage_api::KvStore;
 use storage_api::blocks::{BlockHash, BlockInfo, BlockStore, Height, TxId};
 
 use crate::args::StoreArg;
-use crate::exit::{Exit, Stop};
+use crate::exit::Stop;
 use crate::hex;
 use crate::output::{Output, facts, grouped};
 use crate::store;
-
-/// Print blocks, by height, hash or transaction.
-#[derive(Debug, Args)]
-pub(crate) struct BlocksArgs {
-    #[command(subcommand)]
-    command: BlocksCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum BlocksCommand {
-    Get(BlocksGetArgs),
-    List(BlocksListArgs),
-}
 
 /// Print one block.
 #[derive(Debug, Args)]
@@ -39,9 +26,9 @@ Examples:
   chainstore blocks get --store ./node --tx \\
     f4184fc596403b9d638783cf57adfe4c75c605f6356fbc91338530e9831e9e16
   chainstore blocks get --store ./node --height 170 --raw > block-170.bin")]
-struct BlocksGetArgs {
+pub(crate) struct BlocksGetArgs {
     #[command(flatten)]
-    store: StoreArg,
+    pub(super) store: StoreArg,
 
     #[command(flatten)]
     which: Which,
@@ -74,9 +61,9 @@ Examples:
   chainstore blocks list --store ./node --limit 10
   chainstore blocks list --store ./node --reverse --limit 10
   chainstore blocks list --store ./node --start 100000 --output jsonl")]
-struct BlocksListArgs {
+pub(crate) struct BlocksListArgs {
     #[command(flatten)]
-    store: StoreArg,
+    pub(super) store: StoreArg,
 
     #[command(flatten)]
     from: From,
@@ -133,25 +120,6 @@ struct Source {
     order: HashOrder,
 }
 
-impl BlocksArgs {
-    /// The store that is read.
-    pub(crate) const fn store(&self) -> &StoreArg {
-        match &self.command {
-            BlocksCommand::Get(args) => &args.store,
-            BlocksCommand::List(args) => &args.store,
-        }
-    }
-}
-
-/// Runs the command.
-pub(crate) fn run(args: &BlocksArgs, out: &mut Output) -> Result<Exit> {
-    match &args.command {
-        BlocksCommand::Get(args) => get(args, out)?,
-        BlocksCommand::List(args) => list(args, out)?,
-    }
-    Ok(Exit::Done)
-}
-
 impl Source {
     fn open(arg: &StoreArg) -> Result<Self> {
         let opened = Arc::new(store::open_to_read(&arg.store)?);
@@ -199,7 +167,8 @@ impl Source {
     }
 }
 
-fn get(args: &BlocksGetArgs, out: &mut Output) -> Result<()> {
+/// Prints one block.
+pub(super) fn get(args: &BlocksGetArgs, out: &mut Output) -> Result<()> {
     let source = Source::open(&args.store)?;
     let (height, position) = match (&args.which.height, &args.which.hash, &args.which.tx) {
         (Some(height), _, _) => (Height::new(*height), None),
@@ -262,7 +231,8 @@ fn to_line(row: &Row) -> String {
     )
 }
 
-fn list(args: &BlocksListArgs, out: &mut Output) -> Result<()> {
+/// Lists blocks.
+pub(super) fn list(args: &BlocksListArgs, out: &mut Output) -> Result<()> {
     let source = Source::open(&args.store)?;
     let limit = args.limit.unwrap_or(u64::MAX);
     let mut list = out.list(match args.from.tx {

@@ -1,0 +1,308 @@
+//! What a repair would do, decided before anything is touched.
+//!
+//! Invariants: nothing is written; below the commit point nothing is planned to go but above a
+//! height that the caller named; a plan that was carried out leaves nothing to plan.
+
+use std::fmt;
+
+use ::blocks::Placed;
+use seglog::SegmentNumber;
+use seglog::tools::SeenKind;
+use serde::Serialize;
+use storage_api::blocks::Height;
+
+use super::check::Look;
+use super::disk::{Renamed, renamed};
+use super::{Checked, Finding, Kind, RepairError};
+
+/// One step of a repair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Action {
+    /// A segment gets its own name again.
+    Rename {
+        /// The name that it has.
+        from: String,
+        /// Its own.
+        to: String,
+    },
+    /// The index is cut: this height becomes its tip.
+    TruncateIndex {
+        /// The height.
+        to_height: u64,
+        /// Blocks that go.
+        blocks: u64,
+    },
+    /// The index is made again from the segments.
+    RebuildIndex {
+        /// Up to this height; `None` for the tip that was committed.
+        to_height: Option<u64>,
+    },
+    /// Segments behind the last one that is kept go.
+    RemoveSegment {
+        /// The file.
+        file: String,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The end of a segment goes.
+    CutSegment {
+        /// The file.
+        file: String,
+        /// Where it will end.
+        offset: u64,
+        /// Bytes that go.
+        bytes: u64,
+    },
+    /// What an interrupted making of a segment left goes.
+    RemoveLeftover {
+        /// The file.
+        file: String,
+        /// Its length.
+        bytes: u64,
+    },
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rename { from, to } => write!(f, "rename {from} to {to}"),
+            Self::TruncateIndex { to_height, blocks } => {
+                write!(f, "cut the index to height {to_height}: {blocks} blocks go")
+            }
+            Self::RebuildIndex { to_height: None } => {
+                f.write_str("make the index again from the segments")
+            }
+            Self::RebuildIndex {
+                to_height: Some(height),
+            } => write!(
+                f,
+                "make the index again from the segments, up to height {height}"
+            ),
+            Self::RemoveSegment { file, bytes } => write!(f, "remove {file}, {bytes} bytes"),
+            Self::CutSegment {
+                file,
+                offset,
+                bytes,
+            } => write!(f, "cut {file} at offset {offset}: {bytes} bytes go"),
+            Self::RemoveLeftover { file, bytes } => {
+                write!(
+                    f,
+                    "remove {file}, {bytes} bytes, left of an interrupted step"
+                )
+            }
+        }
+    }
+}
+
+/// What is to be done, and what cannot be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The steps, in order.
+    pub actions: Vec<Action>,
+    /// What stays wrong, and what to do about it.
+    pub left: Vec<String>,
+    /// The highest height to which everything can be kept.
+    pub keepable: Option<Height>,
+    /// Something is left that stands between the blocks.
+    pub is_blocked: bool,
+}
+
+/// The block that comes right before what is damaged, if there is one that is kept.
+fn keepable(look: &Look, finding: &Finding) -> Option<Height> {
+    if let Some(first) = finding.first_height {
+        return first.checked_sub(1).map(Height::new);
+    }
+    // No block is damaged, but those behind it cannot be kept without it.
+    let at = (finding.segment?, finding.offset?);
+    let (tail, tip) = (look.checked.tail?, look.checked.tip?);
+    // Not the tip of a row of totals, which can say anything.
+    let tip = tip.min(look.blocks.placed_tip(&look.view).ok()??.get());
+    let is_before = |height: &u64| {
+        let placed = look.blocks.placed(&look.view, Height::new(*height));
+        let placed = placed.ok().flatten();
+        placed.is_some_and(|it| (it.place.segment.get(), it.place.offset) < at)
+    };
+    (tail..=tip).rev().find(is_before).map(Height::new)
+}
+
+/// Whether the store can be written to in spite of a finding, which then is not repaired: damage in
+/// what no block needs, in a segment that is not written to.
+fn is_harmless(look: &Look, finding: &Finding) -> bool {
+    let last = look.files.iter().filter_map(|file| match file.kind {
+        SeenKind::Segment { number, .. } => Some(number.get()),
+        _ => None,
+    });
+    finding.kind == Kind::Record && finding.blocks == 0 && finding.segment < last.max()
+}
+
+/// Plans a repair of what was found, with everything above `to` gone if that is said.
+///
+/// # Errors
+/// `Height` when the height is not between tail and tip, or damage lies below it.
+pub(super) fn plan_of(look: &Look, to: Option<Height>) -> Result<Plan, RepairError> {
+    let checked = &look.checked;
+    let mut plan = Plan::default();
+    for Renamed { name, own_name, .. } in renamed(&look.files) {
+        plan.actions.push(Action::Rename {
+            from: name,
+            to: own_name,
+        });
+    }
+    let mut is_index_damaged = false;
+    for finding in &checked.findings {
+        match finding.kind {
+            Kind::Index => is_index_damaged = true,
+            Kind::Renamed if is_planned(&plan, finding) => {}
+            _ => leave(look, finding, to, &mut plan),
+        }
+    }
+    if let Some(to) = to {
+        check_height(checked, to, plan.keepable)?;
+    }
+    plan_index(look, to, is_index_damaged, &mut plan);
+    let end = match to {
+        Some(to) => look.blocks.placed(&look.view, to).ok().flatten(),
+        // What is damaged is not beyond the commit point, and what is beyond goes with it later.
+        None => look.tip.filter(|_| checked.beyond.is_some()),
+    };
+    if let Some(end) = end {
+        plan_cuts(look, end, &mut plan);
+    }
+    for file in &look.files {
+        if file.kind == SeenKind::Coming {
+            plan.actions.push(Action::RemoveLeftover {
+                file: file.name.clone(),
+                bytes: file.bytes,
+            });
+        }
+    }
+    Ok(plan)
+}
+
+fn is_planned(plan: &Plan, finding: &Finding) -> bool {
+    plan.actions.iter().any(
+        |action| matches!(action, Action::Rename { from, .. } if Some(from) == finding.file.as_ref()),
+    )
+}
+
+/// What is not repaired, unless it lies above the height that was said.
+fn leave(look: &Look, finding: &Finding, to: Option<Height>, plan: &mut Plan) {
+    let place = finding.file.clone().unwrap_or_default();
+    if is_harmless(look, finding) {
+        plan.left.push(format!(
+            "{place} at offset {}: {}; no block needs it, so it stays until its segment is pruned",
+            finding.offset.unwrap_or_default(),
+            finding.what
+        ));
+        return;
+    }
+    plan.is_blocked = true;
+    let keepable = keepable(look, finding);
+    let keepable = keepable.filter(|it| look.checked.tail.is_some_and(|tail| it.get() >= tail));
+    plan.keepable = match (plan.keepable, keepable) {
+        (Some(known), Some(new)) => Some(known.min(new)),
+        (known, new) => known.or(new),
+    };
+    if to.is_some() {
+        return;
+    }
+    let blocks = match (finding.first_height, finding.last_height) {
+        (Some(first), Some(last)) if first == last => format!(" (block {first})"),
+        (Some(first), Some(last)) => format!(" (blocks {first} to {last})"),
+        _ => String::new(),
+    };
+    let cut = keepable.map_or_else(
+        || "nothing below it is kept".to_owned(),
+        |height| format!("or repair with --to-height {height}, which gives up the blocks above"),
+    );
+    let first = match finding.kind {
+        Kind::Absent => "bring the file back from the archive or a copy",
+        _ => "put a sound copy of the file in its place",
+    };
+    plan.left
+        .push(format!("{place}{blocks}: {}: {first}, {cut}", finding.what));
+}
+
+fn check_height(
+    checked: &Checked,
+    to: Height,
+    keepable: Option<Height>,
+) -> Result<(), RepairError> {
+    let (Some(tail), Some(tip)) = (checked.tail, checked.tip) else {
+        let what = "the index has no block: `blocks index-rebuild` makes it again first";
+        return Err(RepairError::Height(what.to_owned()));
+    };
+    if !(tail..=tip).contains(&to.get()) {
+        return Err(RepairError::Height(format!(
+            "height {to} is not stored: blocks {tail} to {tip} are"
+        )));
+    }
+    match keepable {
+        Some(keepable) if keepable < to => Err(RepairError::Height(format!(
+            "there is damage below height {to} too: everything can be kept up to {keepable}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn plan_index(look: &Look, to: Option<Height>, is_damaged: bool, plan: &mut Plan) {
+    if is_damaged && to.is_none() && plan.is_blocked {
+        let what = "the index is damaged too, and is made again once the segments are whole or a \
+                    height is said";
+        plan.left.push(what.to_owned());
+        return;
+    }
+    if is_damaged {
+        plan.actions.push(Action::RebuildIndex {
+            to_height: to.map(Height::get),
+        });
+        return;
+    }
+    let above = to.zip(look.checked.tip);
+    if let Some((to, tip)) = above.filter(|(to, tip)| to.get() < *tip) {
+        plan.actions.push(Action::TruncateIndex {
+            to_height: to.get(),
+            blocks: tip - to.get(),
+        });
+    }
+}
+
+/// The files behind the end of a record, the newest first, and the end of its own.
+fn plan_cuts(look: &Look, end: Placed, plan: &mut Plan) {
+    let own_number = end.place.segment;
+    let mut own = None;
+    let mut behind: Vec<(SegmentNumber, String, u64)> = Vec::new();
+    for file in &look.files {
+        let (number, name) = match &file.kind {
+            SeenKind::Segment { number, .. } | SeenKind::Bad { number, .. } => (number, &file.name),
+            SeenKind::Renamed { number, own_name } => (number, own_name),
+            _ => continue,
+        };
+        if *number == own_number {
+            own = Some((name.clone(), file.bytes));
+        } else if *number > own_number {
+            behind.push((*number, name.clone(), file.bytes));
+        }
+    }
+    behind.sort_unstable();
+    for (_, file, bytes) in behind.into_iter().rev() {
+        plan.actions.push(Action::RemoveSegment { file, bytes });
+    }
+    let Some((file, bytes)) = own else { return };
+    // A packed segment is written anew as a plain one, whose length its file does not tell.
+    let is_packed = file == own_number.packed_name();
+    let bytes = if is_packed {
+        bytes
+    } else {
+        bytes.saturating_sub(end.end())
+    };
+    if bytes > 0 {
+        plan.actions.push(Action::CutSegment {
+            file,
+            offset: end.end(),
+            bytes,
+        });
+    }
+}

@@ -1,0 +1,237 @@
+//! Keeping what a repair removes: bytes of files, rows of the index, and a report.
+//!
+//! ```text
+//! STORE/quarantine/000001.part/    under way, or left by a process that died: begun again
+//! STORE/quarantine/000001/         complete and durable, before anything is removed
+//!     report.json                  what was removed, from where, why
+//!     0000000003.seg               a file as it was
+//!     0000000002.seg.from-1234     the end of a file, from this offset on
+//!     blocks.index.jsonl           rows as `chainstore list --output jsonl` prints them
+//! ```
+//!
+//! Invariants: a folder has its final name once everything in it is durable; what is kept is the
+//! bytes as they are, damaged or not.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use backend_kit::directory::{self, QUARANTINE_FOLDER};
+use seglog::LogError;
+use seglog::tools::Tools;
+use serde::Serialize;
+use storage_api::blocks::Height;
+use storage_api::{Cursor, KeyRange, KvStore, Reader};
+
+use super::{Action, Finding, RepairError};
+use crate::any::{AnyReadTxn, AnyStore};
+
+/// Version of the report.
+const SCHEMA: u32 = 1;
+
+/// Something that was kept.
+#[derive(Clone, Debug, Serialize)]
+struct Kept {
+    /// The file in the quarantine.
+    file: String,
+    /// What it was: the name of a file in `segments/`, or of a table.
+    from: String,
+    /// Where it began there, of a part of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    /// How many bytes, or rows of a table.
+    length: u64,
+    /// Why it was removed.
+    why: String,
+}
+
+/// The report beside what was kept.
+#[derive(Debug, Serialize)]
+struct Report<'r> {
+    schema: u32,
+    unix_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_height: Option<u64>,
+    findings: &'r [Finding],
+    actions: &'r [Action],
+    removed: &'r [Kept],
+}
+
+/// A quarantine being filled.
+pub(super) struct Quarantine {
+    folder: PathBuf,
+    /// Its final name.
+    name: PathBuf,
+    kept: Vec<Kept>,
+}
+
+impl Quarantine {
+    /// Begins the next one, and removes what a process that died left of one.
+    pub(super) fn begin(store: &AnyStore) -> Result<Self, RepairError> {
+        let place = store
+            .path()
+            .ok_or_else(|| storage_api::Error::unsupported("persistent"))?;
+        let all = place.join(QUARANTINE_FOLDER);
+        directory::make_durable_folder(&all)?;
+        let explain = |source| lost(&all, source);
+        let mut last = 0;
+        for entry in fs::read_dir(&all).map_err(explain)? {
+            let entry = entry.map_err(explain)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if let Some(number) = name.strip_suffix(".part")
+                && number.parse::<u64>().is_ok()
+            {
+                fs::remove_dir_all(entry.path()).map_err(explain)?;
+            }
+            last = last.max(name.parse::<u64>().unwrap_or(0));
+        }
+        let number = last + 1;
+        let folder = all.join(format!("{number:06}.part"));
+        directory::make_durable_folder(&folder)?;
+        Ok(Self {
+            folder,
+            name: all.join(format!("{number:06}")),
+            kept: Vec::new(),
+        })
+    }
+
+    /// Keeps a file, from an offset on.
+    pub(super) fn keep_file(
+        &mut self,
+        tools: &Tools,
+        name: &str,
+        offset: u64,
+        why: String,
+    ) -> Result<(), RepairError> {
+        let file = if offset == 0 {
+            name.to_owned()
+        } else {
+            format!("{name}.from-{offset}")
+        };
+        let path = self.folder.join(&file);
+        let explain = |source| lost(&path, source);
+        let mut out = BufWriter::new(File::create(&path).map_err(explain)?);
+        let mut length = 0;
+        tools
+            .read_bytes::<Failed>(name, offset, &mut |bytes| {
+                length += bytes.len() as u64;
+                out.write_all(bytes).map_err(|error| Failed(explain(error)))
+            })
+            .map_err(|Failed(error)| error)?;
+        finish(out).map_err(explain)?;
+        self.kept.push(Kept {
+            file,
+            from: name.to_owned(),
+            offset: Some(offset),
+            length,
+            why,
+        });
+        Ok(())
+    }
+
+    /// Keeps the rows of a table, all or those above a height.
+    pub(super) fn keep_rows(
+        &mut self,
+        (store, view): (&AnyStore, &AnyReadTxn),
+        table: &str,
+        above: Option<Height>,
+        why: &str,
+    ) -> Result<(), RepairError> {
+        let Ok(id) = store.catalogue().id(table) else {
+            return Ok(());
+        };
+        let range = above.map_or_else(KeyRange::all, |above| {
+            KeyRange::from_key(&above.next().get().to_be_bytes())
+        });
+        let file = format!("{table}.jsonl");
+        let path = self.folder.join(&file);
+        let explain = |source| lost(&path, source);
+        let mut out = BufWriter::new(File::create(&path).map_err(explain)?);
+        let mut rows = 0;
+        let mut cursor = view.cursor(id, range)?;
+        while let Some(row) = cursor.next()? {
+            rows += 1;
+            let (key, value) = (hex(row.key), hex(row.value));
+            writeln!(
+                out,
+                "{{\"schema\":1,\"key\":\"{key}\",\"value\":\"{value}\"}}"
+            )
+            .map_err(explain)?;
+        }
+        finish(out).map_err(explain)?;
+        self.kept.push(Kept {
+            file,
+            from: table.to_owned(),
+            offset: None,
+            length: rows,
+            why: why.to_owned(),
+        });
+        Ok(())
+    }
+
+    /// Writes the report and gives the quarantine its name: from here on things may be removed.
+    pub(super) fn finish(
+        self,
+        findings: &[Finding],
+        actions: &[Action],
+        to: Option<Height>,
+    ) -> Result<PathBuf, RepairError> {
+        let path = self.folder.join("report.json");
+        let explain = |source| lost(&path, source);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let report = Report {
+            schema: SCHEMA,
+            unix_seconds: now.map_or(0, |now| now.as_secs()),
+            to_height: to.map(Height::get),
+            findings,
+            actions,
+            removed: &self.kept,
+        };
+        let mut out = BufWriter::new(File::create(&path).map_err(explain)?);
+        serde_json::to_writer_pretty(&mut out, &report)
+            .map_err(io::Error::from)
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| finish(out))
+            .map_err(explain)?;
+        directory::sync_folder(&self.folder)?;
+        fs::rename(&self.folder, &self.name).map_err(explain)?;
+        if let Some(all) = self.name.parent() {
+            directory::sync_folder(all)?;
+        }
+        Ok(self.name)
+    }
+}
+
+/// A failure inside a copy.
+struct Failed(RepairError);
+
+impl From<LogError> for Failed {
+    fn from(error: LogError) -> Self {
+        Self(error.into())
+    }
+}
+
+fn lost(path: &Path, source: io::Error) -> RepairError {
+    RepairError::Quarantine {
+        what: path.display().to_string(),
+        source,
+    }
+}
+
+fn finish(out: BufWriter<File>) -> io::Result<()> {
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 + 2 * bytes.len());
+    text.push_str("0x");
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+    }
+    text
+}

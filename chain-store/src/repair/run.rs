@@ -1,0 +1,335 @@
+//! Carrying a repair out; the index again; cutting at the tip and at the tail.
+//!
+//! Invariants: what is removed is in the quarantine before; names first, then one commit of the
+//! index, then files from the newest on; every step can be done again, so a repair that was killed
+//! is finished by the next. Cutting at a height is one commit and then file work, which the next
+//! opening to write finishes if it was killed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::blocks::{Rebuilt, SegmentBlocks};
+use seglog::SegmentNumber;
+use seglog::disk::Folder;
+use seglog::tools::{SeenKind, Tools};
+use storage_api::blocks::{BlockError, BlockStore, Height};
+use storage_api::{Access, Durability, KvStore, WriteTxn};
+
+use super::check::Look;
+use super::disk::Mapped;
+use super::plan::{Plan, plan_of};
+use super::quarantine::Quarantine;
+use super::{Action, RepairError, Repaired};
+use crate::any::{AnyStore, AnyWriteTxn};
+use crate::bodies::{Blocks, Bodies, Cleanup, Held, chain_tag, segments_of};
+use crate::import::UnspentSet;
+
+/// Checks and repairs at most; each ends with nothing left that the next could do.
+const PASSES_MAX: usize = 4;
+
+/// What the name of a packed segment ends with.
+const PACKED_SUFFIX: &str = ".segz";
+
+/// What a cut did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Blocks before.
+    pub before: u64,
+    /// Blocks now.
+    pub after: u64,
+}
+
+/// Refuses a store without segments.
+fn check_segments(store: &AnyStore) -> Result<(), RepairError> {
+    match Bodies::of(store.catalogue())? {
+        Some(Bodies::Segments) => Ok(()),
+        Some(Bodies::Store) => Err(RepairError::Unsupported(
+            "bodies are rows of this store, and its engine repairs itself or not at all: `verify` \
+             says what is damaged, a copy or a new import replaces it"
+                .to_owned(),
+        )),
+        None => Err(RepairError::Unsupported(
+            "the store has no blocks".to_owned(),
+        )),
+    }
+}
+
+/// Refuses to take blocks from a store whose state only follows blocks forward.
+fn check_state(store: &AnyStore) -> Result<(), RepairError> {
+    let Ok(unspent) = UnspentSet::resolve(store.catalogue()) else {
+        return Ok(());
+    };
+    match unspent.summary(&store.begin_read()?) {
+        Ok(None) => Ok(()),
+        _ => Err(RepairError::WorldState),
+    }
+}
+
+/// Repairs the blocks of a store that was opened to write, or says what it would do to one that was
+/// opened to read. With `to` everything above that height goes, damaged or not.
+///
+/// # Errors
+/// [`RepairError`]; whatever was to be removed and is gone is in the quarantine.
+pub fn repair(
+    store: &Arc<AnyStore>,
+    to: Option<Height>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Repaired, RepairError> {
+    check_segments(store)?;
+    if to.is_some() {
+        check_state(store)?;
+    }
+    let is_dry = store.access() == Access::ReadOnly;
+    let _held = if is_dry {
+        None
+    } else {
+        let folder = segments_of(store)?;
+        backend_kit::directory::make_durable_folder(&folder)?;
+        Some(Held::take(&folder)?)
+    };
+    let mut look = Look::take(store, progress)?;
+    let found = look.checked.clone();
+    let mut plan = plan_of(&look, to)?;
+    let (left, keepable) = (plan.left.clone(), plan.keepable);
+    let mut repaired = Repaired {
+        found,
+        actions: plan.actions.clone(),
+        left,
+        keepable_height: keepable.map(Height::get),
+        quarantine: Vec::new(),
+        sound: None,
+    };
+    if is_dry {
+        return Ok(repaired);
+    }
+    let mut to = to;
+    for _ in 0..PASSES_MAX {
+        if plan.actions.is_empty() {
+            break;
+        }
+        let kept = carry_out(store, look, &plan, to)?;
+        repaired.quarantine.extend(kept);
+        // The height is reached, and what is left is planned without it.
+        to = None;
+        look = Look::take(store, progress)?;
+        plan = plan_of(&look, None)?;
+        repaired.actions.extend(plan.actions.iter().cloned());
+        repaired.left.clone_from(&plan.left);
+        repaired.keepable_height = plan.keepable.map(Height::get);
+    }
+    repaired.sound = Some(look.checked.is_sound());
+    Ok(repaired)
+}
+
+/// Does what was planned, and says where what it removed is.
+fn carry_out(
+    store: &Arc<AnyStore>,
+    look: Look,
+    plan: &Plan,
+    to: Option<Height>,
+) -> Result<Option<PathBuf>, RepairError> {
+    let plain = Tools::new(
+        Arc::new(Folder::new(&segments_of(store)?)),
+        chain_tag(store)?,
+    );
+    // What cannot be made again is noticed before anything is kept or removed.
+    let index = change_index(store, &look, plan)?;
+    let kept = keep(store, &look, plan, to)?;
+    drop(look);
+    rename_all(&plain, &plan.actions)?;
+    if let Some(index) = index {
+        index.commit(Durability::Durable)?;
+    }
+    for action in &plan.actions {
+        match action {
+            Action::RemoveSegment { file, .. } | Action::RemoveLeftover { file, .. } => {
+                plain.remove(file)?;
+            }
+            Action::CutSegment { file, offset, .. } => {
+                if let Some(number) = SegmentNumber::of_file_name(file) {
+                    plain.cut(number, *offset)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(kept)
+}
+
+/// Changes the index in a transaction that is to be committed. Where its rows do not allow that it
+/// is cut, it is made again up to the height.
+fn change_index<'s>(
+    store: &'s Arc<AnyStore>,
+    look: &Look,
+    plan: &Plan,
+) -> Result<Option<AnyWriteTxn<'s>>, RepairError> {
+    let rebuild = |to: Option<Height>| {
+        if to.is_none() && look.checked.tip.is_none() {
+            // Nothing says which record the state belongs to.
+            check_state(store)?;
+        }
+        let mut txn = store.begin_write()?;
+        look.blocks.rebuild_to(&mut txn, &look.tools, to)?;
+        Ok::<_, RepairError>(Some(txn))
+    };
+    for action in &plan.actions {
+        match action {
+            Action::RebuildIndex { to_height } => return rebuild(to_height.map(Height::new)),
+            Action::TruncateIndex { to_height, .. } => {
+                let to = Some(Height::new(*to_height));
+                let mut txn = store.begin_write()?;
+                return match look.blocks.truncate(&mut txn, to) {
+                    Ok(_) => Ok(Some(txn)),
+                    Err(BlockError::Store(error)) if error.is_corruption() => {
+                        drop(txn);
+                        rebuild(to)
+                    }
+                    Err(error) => Err(error.into()),
+                };
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Copies what the plan removes.
+fn keep(
+    store: &Arc<AnyStore>,
+    look: &Look,
+    plan: &Plan,
+    to: Option<Height>,
+) -> Result<Option<PathBuf>, RepairError> {
+    let removes = |action: &Action| !matches!(action, Action::Rename { .. });
+    if !plan.actions.iter().any(removes) {
+        return Ok(None);
+    }
+    let mut quarantine = Quarantine::begin(store)?;
+    let why_cut = to.map_or_else(
+        || "behind the last committed block".to_owned(),
+        |to| format!("above height {to}, as was said"),
+    );
+    for action in &plan.actions {
+        match action {
+            Action::Rename { .. } => {}
+            Action::TruncateIndex { to_height, .. } => {
+                let above = Some(Height::new(*to_height));
+                for table in ["blocks.index", "blocks.places", "blocks.tx-ids"] {
+                    quarantine.keep_rows((store, &look.view), table, above, &why_cut)?;
+                }
+                quarantine.keep_rows((store, &look.view), "blocks.state", None, "replaced")?;
+            }
+            Action::RebuildIndex { .. } => {
+                for table in Bodies::Segments.tables() {
+                    let why = "the index was made again from the segments";
+                    quarantine.keep_rows((store, &look.view), table.name(), None, why)?;
+                }
+            }
+            Action::RemoveSegment { file, .. } => {
+                quarantine.keep_file(&look.tools, file, 0, why_cut.clone())?;
+            }
+            Action::RemoveLeftover { file, .. } => {
+                let why = "left of an interrupted step".to_owned();
+                quarantine.keep_file(&look.tools, file, 0, why)?;
+            }
+            Action::CutSegment { file, offset, .. } => {
+                // A packed segment is kept whole, because it may not unpack behind its damage.
+                let is_packed = file.ends_with(PACKED_SUFFIX);
+                let from = if is_packed { 0 } else { *offset };
+                quarantine.keep_file(&look.tools, file, from, why_cut.clone())?;
+            }
+        }
+    }
+    let findings = &look.checked.findings;
+    quarantine.finish(findings, &plan.actions, to).map(Some)
+}
+
+/// Gives renamed segments their own names: first out of each other's way, then to where they
+/// belong. A process that dies between leaves names that the next repair knows as well.
+fn rename_all(tools: &Tools, actions: &[Action]) -> Result<(), RepairError> {
+    let mut moves = Vec::new();
+    for action in actions {
+        if let Action::Rename { from, to } = action {
+            moves.push((from.clone(), to));
+        }
+    }
+    let names: Vec<String> = moves.iter().map(|(from, _)| from.clone()).collect();
+    for (from, to) in &mut moves {
+        if names.contains(to) {
+            let aside = format!("{to}.renamed");
+            tools.rename_to(from, &aside)?;
+            *from = aside;
+        }
+    }
+    for (from, to) in moves {
+        tools.rename_to(&from, to)?;
+    }
+    Ok(())
+}
+
+/// Makes the index again from the segments, in one commit: up to `to`, else up to the tip that was
+/// committed, else up to the last record.
+///
+/// # Errors
+/// [`RepairError`]: `Unsupported` without segments, `WorldState` where nothing says which block the
+/// state follows; `Blocks` with `Corruption` where the segments do not hold a whole chain, and then
+/// nothing is changed.
+pub fn index_rebuild(store: &Arc<AnyStore>, to: Option<Height>) -> Result<Rebuilt, RepairError> {
+    check_segments(store)?;
+    let folder = segments_of(store)?;
+    backend_kit::directory::make_durable_folder(&folder)?;
+    let _held = Held::take(&folder)?;
+    let (tools, files) = Mapped::tools(&folder, chain_tag(store)?)?;
+    if let Some(bad) = files
+        .iter()
+        .find(|file| matches!(file.kind, SeenKind::Bad { .. }))
+    {
+        tracing::warn!(file = %bad.name, "a file is no segment");
+    }
+    let blocks = SegmentBlocks::open_for_tools(Arc::clone(store), &tools)?;
+    let tip = blocks.known_tip(&store.begin_read()?)?;
+    let is_cut = to.is_some_and(|to| tip.is_none_or(|tip| to < tip));
+    if is_cut || (to.is_none() && tip.is_none()) {
+        check_state(store)?;
+    }
+    let mut txn = store.begin_write()?;
+    let rebuilt = blocks.rebuild_to(&mut txn, &tools, to)?;
+    txn.commit(Durability::Durable)?;
+    Ok(rebuilt)
+}
+
+/// Makes a height the tip: one commit, then file work. Doing it again finishes what was killed.
+///
+/// # Errors
+/// [`RepairError`]: `WorldState` for a store with unspent outputs; `Blocks` with `OutOfRange`.
+pub fn truncate(store: &Arc<AnyStore>, to: Height) -> Result<Cut, RepairError> {
+    check_state(store)?;
+    cut(store, |blocks, txn| blocks.truncate(txn, Some(to)))
+}
+
+/// Makes a height the tail: one commit, then file work. Doing it again finishes what was killed.
+///
+/// # Errors
+/// [`RepairError`]; `Blocks` with `OutOfRange`.
+pub fn prune(store: &Arc<AnyStore>, below: Height) -> Result<Cut, RepairError> {
+    cut(store, |blocks, txn| {
+        let tail = blocks.tail(txn)?.map(|tail| tail.height);
+        // What is lower was pruned before; the files may be left to do.
+        let below = tail.map_or(below, |tail| tail.max(below));
+        blocks.prune(txn, below)
+    })
+}
+
+fn cut(
+    store: &Arc<AnyStore>,
+    change: impl FnOnce(&Blocks, &mut AnyWriteTxn<'_>) -> Result<Cleanup, BlockError>,
+) -> Result<Cut, RepairError> {
+    let blocks = Blocks::open(store)?;
+    let before = blocks.totals(&store.begin_read()?)?.blocks;
+    let mut txn = store.begin_write()?;
+    let cleanup = change(&blocks, &mut txn)?;
+    txn.commit(Durability::Durable)?;
+    blocks.finish(cleanup)?;
+    let after = blocks.totals(&store.begin_read()?)?.blocks;
+    Ok(Cut { before, after })
+}

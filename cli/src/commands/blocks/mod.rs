@@ -1,0 +1,77 @@
+//! `chainstore blocks`: blocks by height, hash and transaction; what is damaged, and mending it;
+//! cutting at the tip and at the tail.
+//!
+//! Invariants: `get`, `list`, `check` and `repair --dry-run` open the store to read and change no
+//! byte of it; everything else asks for `--write`. What is done is `chain_store::repair`.
+
+mod check;
+mod cut;
+mod read;
+mod repair;
+
+use anyhow::{Error, Result};
+use chain_store::repair::RepairError;
+use clap::{Args, Subcommand};
+
+use crate::args::StoreArg;
+use crate::exit::{Exit, Stop};
+use crate::output::Output;
+
+/// Print, check, repair and cut blocks.
+#[derive(Debug, Args)]
+pub(crate) struct BlocksArgs {
+    #[command(subcommand)]
+    command: BlocksCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BlocksCommand {
+    Get(read::BlocksGetArgs),
+    List(read::BlocksListArgs),
+    Check(check::CheckArgs),
+    Repair(repair::RepairArgs),
+    IndexRebuild(cut::IndexRebuildArgs),
+    Truncate(cut::TruncateArgs),
+    Prune(cut::PruneArgs),
+}
+
+impl BlocksArgs {
+    /// The store that is read or changed.
+    pub(crate) const fn store(&self) -> &StoreArg {
+        match &self.command {
+            BlocksCommand::Get(args) => &args.store,
+            BlocksCommand::List(args) => &args.store,
+            BlocksCommand::Check(args) => &args.store,
+            BlocksCommand::Repair(args) => &args.store,
+            BlocksCommand::IndexRebuild(args) => &args.store,
+            BlocksCommand::Truncate(args) => &args.store,
+            BlocksCommand::Prune(args) => &args.store,
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &BlocksArgs, out: &mut Output) -> Result<Exit> {
+    match &args.command {
+        BlocksCommand::Get(args) => read::get(args, out)?,
+        BlocksCommand::List(args) => read::list(args, out)?,
+        BlocksCommand::Check(args) => return check::run(args, out),
+        BlocksCommand::Repair(args) => return repair::run(args, out),
+        BlocksCommand::IndexRebuild(args) => cut::index_rebuild(args, out)?,
+        BlocksCommand::Truncate(args) => cut::truncate(args, out)?,
+        BlocksCommand::Prune(args) => cut::prune(args, out)?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The error with its exit code.
+fn in_words(error: RepairError) -> Error {
+    match error {
+        RepairError::Blocks(error) => error.into(),
+        RepairError::Unsupported(_) | RepairError::WorldState => {
+            Stop::Unsupported(error.to_string()).into()
+        }
+        RepairError::Height(what) => Stop::Different(what).into(),
+        error => error.into(),
+    }
+}

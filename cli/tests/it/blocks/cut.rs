@@ -1,0 +1,120 @@
+//! `blocks index-rebuild`, `truncate` and `prune`: the same store comes out, wherever bodies are.
+
+use chain_store::Bodies;
+
+use super::{FIRST, TIP, check, digests, lose, made};
+use crate::support::{disk_engines, run, snapshot};
+
+fn blocks(store: &str, args: &[&str]) -> crate::support::Ran {
+    let words = ["blocks", args[0], "--store", store, "--output", "json"];
+    run(words.iter().chain(&args[1..]))
+}
+
+#[test]
+fn the_index_comes_back_byte_by_byte() {
+    let lost: [&[&str]; 4] = [
+        &["blocks.index"],
+        &["blocks.places", "blocks.txs"],
+        &["blocks.state", "blocks.hashes"],
+        &[
+            "blocks.index",
+            "blocks.places",
+            "blocks.txs",
+            "blocks.tx-ids",
+            "blocks.hashes",
+            "blocks.state",
+        ],
+    ];
+    for engine in disk_engines() {
+        for tables in lost {
+            let place = tempfile::tempdir().unwrap();
+            let store = made(engine, place.path(), Bodies::Segments, TIP);
+            let digest = digests(&store);
+            for table in tables {
+                lose(&store, table, None);
+            }
+            blocks(&store, &["index-rebuild"]).refused(2, &["--write is missing"]);
+            let json = blocks(&store, &["index-rebuild", "--write"]).ok().json();
+            assert_eq!(json["blocks"], TIP - FIRST + 1, "{engine}: {json}");
+            assert_eq!(digests(&store), digest, "{engine}, without {tables:?}");
+            check(&store).ok();
+            // Of a sound index the same comes out.
+            blocks(&store, &["index-rebuild", "--write"]).ok();
+            assert_eq!(digests(&store), digest, "{engine}");
+        }
+    }
+}
+
+#[test]
+fn an_index_is_not_made_of_half_a_chain() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, place.path(), Bodies::Segments, TIP);
+        lose(&store, "blocks.index", None);
+        std::fs::remove_file(super::file(&store, 1)).unwrap();
+        let before = super::snapshot_rows(&store);
+        let ran = blocks(&store, &["index-rebuild", "--write"]);
+        ran.refused(1, &["no sound record of the block below"]);
+        assert_eq!(super::snapshot_rows(&store), before, "{engine}");
+    }
+}
+
+#[test]
+fn blocks_go_at_the_tip_and_again() {
+    for engine in disk_engines() {
+        for bodies in Bodies::ALL {
+            let place = tempfile::tempdir().unwrap();
+            let store = made(engine, &place.path().join("a"), bodies, TIP);
+            let short = made(engine, &place.path().join("b"), bodies, 21);
+            let before = snapshot(place.path());
+            let truncate = ["truncate", "--to-height", "21"];
+            blocks(&store, &truncate).refused(2, &["--write is missing"]);
+            assert_eq!(snapshot(place.path()), before, "{engine}");
+            let words = ["not stored"];
+            let high = ["truncate", "--to-height", "1000", "--write"];
+            blocks(&store, &high).refused(1, &words);
+            let low = ["truncate", "--to-height", "4", "--write"];
+            blocks(&store, &low).refused(1, &words);
+            for removed in [TIP - 21, 0] {
+                let args = ["truncate", "--to-height", "21", "--write"];
+                let json = blocks(&store, &args).ok().json();
+                assert_eq!(json["removed_blocks"], removed, "{engine}, {bodies}");
+                assert_eq!(json["tip_height"], 21);
+                assert_eq!(digests(&store), digests(&short), "{engine}, {bodies}");
+                check(&store).ok();
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_go_at_the_tail_and_again() {
+    for engine in disk_engines() {
+        let mut digest = Vec::new();
+        for bodies in Bodies::ALL {
+            let place = tempfile::tempdir().unwrap();
+            let store = made(engine, place.path(), bodies, TIP);
+            let prune = ["prune", "--below", "40"];
+            blocks(&store, &prune).refused(2, &["--write is missing"]);
+            let high = ["prune", "--below", "1000", "--write"];
+            blocks(&store, &high).refused(1, &["not stored"]);
+            for removed in [40 - FIRST, 0] {
+                let args = ["prune", "--below", "40", "--write"];
+                let json = blocks(&store, &args).ok().json();
+                assert_eq!(json["removed_blocks"], removed, "{engine}, {bodies}");
+                assert_eq!(json["first_height"], 40);
+                check(&store).ok();
+            }
+            if bodies == Bodies::Segments {
+                assert!(!super::file(&store, 0).exists(), "{engine}");
+                // What begins the index is told by its row of totals.
+                let before = digests(&store);
+                lose(&store, "blocks.hashes", None);
+                blocks(&store, &["index-rebuild", "--write"]).ok();
+                assert_eq!(digests(&store), before, "{engine}");
+            }
+            digest.push(digests(&store).1);
+        }
+        assert_eq!(digest[0], digest[1], "{engine}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Stores with segments made by `import`, moved, copied, compared; and those that keep unspent
+//! outputs, which go forward only.
+
+use std::fs;
+use std::path::Path;
+
+use chain_store::EngineName;
+
+use super::{check, digests, file, flip};
+use crate::chain;
+use crate::support::{Ran, disk_engines, run, snapshot, url};
+
+fn import(store: &str, file: &Path, more: &[&str]) -> Ran {
+    let args = ["import", "--from", "bitcoin", "--store", store];
+    let file = file.to_str().unwrap();
+    run(args
+        .iter()
+        .copied()
+        .chain(more.iter().copied())
+        .chain([file]))
+}
+
+fn block_file(folder: &Path, blocks: u32) -> std::path::PathBuf {
+    let path = folder.join(format!("{blocks}.dat"));
+    fs::write(&path, chain::file(&chain::blocks(blocks))).unwrap();
+    path
+}
+
+#[test]
+fn an_import_keeps_bodies_where_it_was_told() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let (some, all) = (block_file(place.path(), 20), block_file(place.path(), 40));
+        let rows = url(engine, &place.path().join("rows"));
+        let files = url(engine, &place.path().join("files"));
+        import(&rows, &all, &[]).ok();
+        import(&files, &some, &["--bodies", "segments"]).ok();
+        let before = snapshot(place.path());
+        let ran = import(&files, &all, &["--bodies", "store"]);
+        ran.refused(2, &["keeps bodies in segments"]);
+        let ran = import(&rows, &all, &["--bodies", "segments"]);
+        ran.refused(2, &["keeps bodies in store"]);
+        assert_eq!(snapshot(place.path()), before, "{engine}");
+        // What it is, a store knows itself.
+        import(&files, &all, &[]).ok();
+        assert_eq!(digests(&rows).1, digests(&files).1, "{engine}");
+        assert_ne!(digests(&rows).0, digests(&files).0, "{engine}");
+        let get = |store: &str| {
+            let args = ["blocks", "get", "--height", "33", "--raw", "--store", store];
+            run(args).ok().stdout
+        };
+        assert_eq!(get(&rows), get(&files), "{engine}");
+        let stat = run(["stat", "--store", &files, "--output", "json"]).ok();
+        assert_eq!(stat.json()["blocks"]["bodies"], "segments");
+        check(&files).ok();
+        check(&rows).ok();
+        run(["verify", "--store", &files]).ok();
+    }
+    let place = tempfile::tempdir().unwrap();
+    let file = block_file(place.path(), 3);
+    import("mem:", &file, &["--bodies", "segments"]).refused(5, &["in memory"]);
+}
+
+#[test]
+fn segments_are_moved_and_copied_and_proved() {
+    let engines: Vec<EngineName> = disk_engines().collect();
+    for (at, engine) in engines.iter().enumerate() {
+        let place = tempfile::tempdir().unwrap();
+        let blocks = block_file(place.path(), 40);
+        let store = url(*engine, &place.path().join("from"));
+        import(&store, &blocks, &["--bodies", "segments"]).ok();
+        let digest = digests(&store);
+        let other = engines[(at + 1) % engines.len()];
+        let to = url(other, &place.path().join("moved"));
+        run(["migrate", "--from", &store, "--to", &to]).ok();
+        let copy = place.path().join("copy");
+        let copy = copy.to_str().unwrap();
+        run(["copy", "--store", &store, "--to", copy]).ok();
+        for new in [&to[..], copy] {
+            assert_eq!(digests(new), digest, "{engine} to {new}");
+            check(new).ok();
+            run(["verify", "--store", new]).ok();
+            // It is a store like any other, with a number of its own.
+            import(new, &block_file(place.path(), 45), &[]).ok();
+            check(new).ok();
+        }
+        run(["diff", &store, &store]).ok();
+
+        // Damage is not moved.
+        flip(&file(&store, 0), 500);
+        let to = url(other, &place.path().join("damaged"));
+        let ran = run(["migrate", "--from", &store, "--to", &to]);
+        ran.refused(1, &["stays marked as unfinished"]);
+        run(["stat", "--store", &to]).refused(4, &["unfinished copy"]);
+        let ran = run(["stat", "--store", &store, "--digest"]);
+        ran.refused(1, &["0000000000.seg"]);
+    }
+}
+
+#[test]
+fn a_state_that_only_goes_forward_is_not_cut() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = url(engine, place.path());
+        let blocks = block_file(place.path(), 20);
+        import(&store, &blocks, &["--bodies", "segments"]).ok();
+        let digest = digests(&store);
+        let words = ["unspent outputs", "cannot be taken back"];
+        for args in [
+            vec!["truncate", "--to-height", "10"],
+            vec!["repair", "--to-height", "10"],
+            vec!["index-rebuild", "--to-height", "10"],
+        ] {
+            let all = [&["blocks"], &args[..], &["--write", "--store", &store]].concat();
+            run(all).refused(5, &words);
+        }
+        assert_eq!(digests(&store), digest, "{engine}");
+        // What changes no state is done, and an index that was lost in part comes back.
+        super::lose(&store, "blocks.hashes", None);
+        run(["blocks", "repair", "--write", "--store", &store]).ok();
+        assert_eq!(digests(&store), digest, "{engine}");
+        // Without any row nothing says which block the state follows.
+        for table in chain_store::Bodies::Segments.tables() {
+            super::lose(&store, table.name(), None);
+        }
+        let rebuild = ["blocks", "index-rebuild", "--write", "--store", &store];
+        run(rebuild).refused(5, &words);
+        let prune = ["blocks", "prune", "--below", "5", "--write"];
+        let other = url(engine, &place.path().join("other"));
+        import(&other, &blocks, &["--bodies", "segments"]).ok();
+        run(prune.iter().chain(&["--store", &other])).ok();
+        check(&other).ok();
+    }
+}

@@ -1,0 +1,263 @@
+//! `blocks repair`: what can be mended is, what would cost blocks needs a height, everything removed
+//! is kept, and a kill at any time leaves something that the next repair finishes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chain_store::Bodies;
+use serde_json::Value;
+
+use super::{
+    FIRST, TIP, check, digests, file, flip, lose, made, place, repair, scribble, segments,
+};
+use crate::support::{disk_engines, finish, run, seed, snapshot, start};
+
+/// The folders in the quarantine, the oldest first.
+fn kept(store: &str) -> Vec<PathBuf> {
+    let all = Path::new(store.split_once(':').unwrap().1).join("quarantine");
+    let Ok(entries) = fs::read_dir(all) else {
+        return Vec::new();
+    };
+    let mut kept: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    kept.sort();
+    kept
+}
+
+fn report(folder: &Path) -> Value {
+    serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn nothing_is_repaired_unasked_and_nothing_where_nothing_is_wrong() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, place.path(), Bodies::Segments, TIP);
+        scribble(&store);
+        let before = snapshot(place.path());
+        repair(&store, &[]).refused(2, &["blocks repair changes the store", "--write"]);
+        assert_eq!(snapshot(place.path()), before, "{engine}");
+        repair(&store, &["--write"]).ok();
+        let after = snapshot(&segments(&store));
+        let json = repair(&store, &["--write"]).ok().json();
+        assert_eq!(json["actions"].as_array().unwrap().len(), 0, "{json}");
+        assert_eq!(snapshot(&segments(&store)), after, "{engine}");
+        assert_eq!(kept(&store).len(), 1);
+    }
+}
+
+#[test]
+fn what_is_behind_the_last_commit_goes_into_the_quarantine() {
+    for engine in disk_engines() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = made(engine, folder.path(), Bodies::Segments, TIP);
+        let digest = digests(&store);
+        scribble(&store);
+        let (number, offset, bytes) = place(&store, TIP);
+        let end = offset + 40 + bytes;
+        fs::write(segments(&store).join("coming.new"), b"left").unwrap();
+        let planned = repair(&store, &["--dry-run"]).ok().json();
+        let json = repair(&store, &["--write"]).ok().json();
+        assert_eq!(json["actions"], planned["actions"], "{engine}");
+        assert_eq!(json["sound"], true);
+        assert_eq!(fs::metadata(file(&store, number)).unwrap().len(), end);
+        assert!(!segments(&store).join("coming.new").exists());
+        let kept = kept(&store);
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        assert_eq!(json["quarantine"][0], kept[0].to_str().unwrap());
+        let name = format!("{number:010}.seg.from-{end}");
+        assert_eq!(fs::read(kept[0].join(&name)).unwrap(), b"torn".repeat(30));
+        assert_eq!(fs::read(kept[0].join("coming.new")).unwrap(), b"left");
+        let report = report(&kept[0]);
+        assert_eq!(report["schema"], 1);
+        let removed = report["removed"].as_array().unwrap();
+        let cut = removed
+            .iter()
+            .find(|it| it["file"] == name.as_str())
+            .unwrap();
+        assert_eq!(cut["from"], format!("{number:010}.seg"));
+        assert_eq!((&cut["offset"], &cut["length"]), (&end.into(), &120.into()));
+        assert_eq!(cut["why"], "behind the last committed block");
+        assert_eq!(digests(&store), digest, "{engine}");
+    }
+}
+
+#[test]
+fn names_and_rows_are_mended_without_losing_a_block() {
+    type Harm = fn(&str);
+    let harms: [Harm; 8] = [
+        |store| fs::rename(file(store, 1), segments(store).join("old")).unwrap(),
+        |store| {
+            let aside = segments(store).join("aside");
+            fs::rename(file(store, 1), &aside).unwrap();
+            fs::rename(file(store, 0), file(store, 1)).unwrap();
+            fs::rename(&aside, file(store, 0)).unwrap();
+        },
+        |store| lose(store, "blocks.index", Some(&17_u64.to_be_bytes())),
+        |store| lose(store, "blocks.places", Some(&TIP.to_be_bytes())),
+        |store| lose(store, "blocks.tx-ids", None),
+        |store| lose(store, "blocks.hashes", None),
+        |store| lose(store, "blocks.state", None),
+        |store| {
+            for table in Bodies::Segments.tables() {
+                lose(store, table.name(), None);
+            }
+        },
+    ];
+    for engine in disk_engines() {
+        for (at, harm) in harms.into_iter().enumerate() {
+            let place = tempfile::tempdir().unwrap();
+            let store = made(engine, place.path(), Bodies::Segments, TIP);
+            let digest = digests(&store);
+            harm(&store);
+            assert_eq!(check(&store).code, Some(1), "{engine}, harm {at}");
+            let planned = repair(&store, &["--dry-run"]).json();
+            let ran = repair(&store, &["--write"]);
+            assert_eq!(ran.code, Some(0), "{engine}, harm {at}: {ran}");
+            assert_eq!(ran.json()["actions"], planned["actions"], "{engine}, {at}");
+            assert_eq!(digests(&store), digest, "{engine}, harm {at}");
+            check(&store).ok();
+            run(["verify", "--store", &store]).ok();
+        }
+    }
+}
+
+/// A store without the blocks above a height, as if they had never been.
+fn digest_up_to(engine: chain_store::EngineName, tip: u64) -> (String, String) {
+    let place = tempfile::tempdir().unwrap();
+    digests(&made(engine, place.path(), Bodies::Segments, tip))
+}
+
+#[test]
+fn damage_below_the_tip_is_cut_only_at_a_height_that_was_said() {
+    type Harm = fn(&str) -> u64;
+    let harms: [Harm; 5] = [
+        |store| {
+            let (number, offset, _) = place(store, 30);
+            flip(&file(store, number), offset + 60);
+            30
+        },
+        |store| {
+            let (number, offset, _) = place(store, 44);
+            flip(&file(store, number), offset + 3);
+            44
+        },
+        |store| {
+            let lost = (FIRST..=TIP).find(|it| place(store, *it).0 == 1).unwrap();
+            fs::remove_file(file(store, 1)).unwrap();
+            lost
+        },
+        |store| {
+            let lost = (FIRST..=TIP).find(|it| place(store, *it).0 == 2).unwrap();
+            flip(&file(store, 2), 20);
+            lost
+        },
+        |store| {
+            let (number, offset, _) = place(store, 30);
+            flip(&file(store, number), offset + 60);
+            // The row that says how far the index goes is gone as well.
+            lose(store, "blocks.index", Some(&50_u64.to_be_bytes()));
+            30
+        },
+    ];
+    for engine in disk_engines() {
+        for (at, harm) in harms.into_iter().enumerate() {
+            let place = tempfile::tempdir().unwrap();
+            let store = made(engine, place.path(), Bodies::Segments, TIP);
+            let lowest = harm(&store);
+            let before = snapshot(&segments(&store));
+            // Unasked, nothing of it goes, and it is said what would.
+            let ran = repair(&store, &["--write"]);
+            assert_eq!(ran.code, Some(1), "{engine}, harm {at}: {ran}");
+            let json = ran.json();
+            assert_eq!(
+                json["keepable_height"],
+                lowest - 1,
+                "{engine}, {at}: {json}"
+            );
+            let said = format!("--to-height {}", lowest - 1);
+            assert!(json["left"].to_string().contains(&said), "{json}");
+            let names = |files: &std::collections::BTreeMap<_, (Option<Vec<u8>>, _)>| {
+                let contents = files.values().map(|(content, _)| content.clone());
+                contents.collect::<Vec<_>>()
+            };
+            let after = snapshot(&segments(&store));
+            assert_eq!(
+                after.keys().collect::<Vec<_>>(),
+                before.keys().collect::<Vec<_>>()
+            );
+            if kept(&store).is_empty() {
+                assert_eq!(names(&after), names(&before), "{engine}, harm {at}");
+            }
+            // A height above the damage is refused.
+            let high = lowest.to_string();
+            let ran = repair(&store, &["--to-height", &high, "--write"]);
+            ran.refused(1, &["damage below height"]);
+            let to = (lowest - 1).to_string();
+            let ran = repair(&store, &["--to-height", &to, "--write"]);
+            assert_eq!(ran.code, Some(0), "{engine}, harm {at}: {ran}");
+            check(&store).ok();
+            assert_eq!(
+                digests(&store),
+                digest_up_to(engine, lowest - 1),
+                "{engine}, {at}"
+            );
+            // Every byte that went is in the quarantine.
+            let kept = kept(&store);
+            for (path, (content, _)) in &before {
+                let content = content.as_deref().unwrap_or_default();
+                let rest = fs::read(path).map_or(0, |there| there.len());
+                let name = path.file_name().unwrap().to_str().unwrap();
+                let found = kept.iter().any(|folder| {
+                    let whole = fs::read(folder.join(name)).ok();
+                    let part = fs::read(folder.join(format!("{name}.from-{rest}"))).ok();
+                    whole.is_some_and(|it| it == content)
+                        || part.is_some_and(|it| it == content[rest..])
+                });
+                assert!(found || rest == content.len(), "{engine}, {at}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_repair_that_was_killed_is_finished_by_the_next() {
+    let mut random = seed();
+    for engine in disk_engines() {
+        let expected = digest_up_to(engine, 29);
+        let mut killed = 0;
+        for _ in 0..6 {
+            let folder = tempfile::tempdir().unwrap();
+            let store = made(engine, folder.path(), Bodies::Segments, TIP);
+            let (number, offset, _) = place(&store, 30);
+            flip(&file(&store, number), offset + 60);
+            lose(&store, "blocks.hashes", Some(b"there is no such key"));
+            let args = ["blocks", "repair", "--to-height", "29", "--write"];
+            for _ in 0..3 {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                let mut child = start(args.iter().chain(&["--store", &store]));
+                std::thread::sleep(Duration::from_micros((random >> 33) % 60_000));
+                child.kill().unwrap();
+                let ran = finish(child);
+                killed += u32::from(ran.code.is_none());
+                assert!(ran.code.is_none_or(|code| code == 0), "{engine}: {ran}");
+            }
+            run(args.iter().chain(&["--store", &store])).ok();
+            check(&store).ok();
+            assert_eq!(digests(&store), expected, "{engine}");
+            let kept = kept(&store);
+            assert!(!kept.is_empty(), "{engine}");
+            for folder in kept {
+                assert_ne!(folder.extension().and_then(|it| it.to_str()), Some("part"));
+                assert!(report(&folder)["removed"].as_array().is_some());
+            }
+        }
+        println!("{engine}: {killed} of 18 repairs were killed");
+        assert!(
+            killed > 0,
+            "{engine}: every repair was faster than its kill"
+        );
+    }
+}
