@@ -1,9 +1,10 @@
 //! Verification in a child process, because an engine's library may crash on damaged files.
 //!
 //! The child opens the store read-only, reads everything ([`storage_api::Verify`], and bodies in
-//! segment files, which are held against the index) and writes one JSON object a line to its standard output: progress, then the report. Invariants: the parent
-//! never opens the store; a child that dies, is killed or says nothing is itself a finding; what
-//! the child could not even open is an error with its exit code.
+//! segment files, which are held against the index) and writes one JSON object a line to its
+//! standard output: progress, then the report. Invariants: the parent never opens the store; a
+//! child that dies, is killed or says nothing is itself a finding; what the child could not even
+//! open is an error with its exit code.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitStatus, Stdio};

@@ -3,8 +3,8 @@
 //! Invariants: the target is missing or empty before; until everything is durable its marker says
 //! `creating`, so a copy that was cut short never opens as a store; a failure removes what was
 //! written, and nothing of a target that was refused. The copy keeps the table numbers, the chain
-//! and the last commit's number and gets a store id of its own. Bodies of blocks in segment files are
-//! copied after the rows that point at them, while a view keeps block stores from cutting them.
+//! and the last commit's number and gets a store id of its own. Bodies of blocks in segment files
+//! are copied after the rows that point at them, while a view keeps block stores from cutting them.
 
 use std::path::Path;
 use std::time::Instant;

@@ -2,8 +2,8 @@
 //!
 //! Invariants: a file has its name in the copy only once its bytes are durable, so a copy that was
 //! cut short goes on behind the files that are there; the source is only read; what was there of a
-//! file when it was opened is copied, whatever is appended meanwhile. Cost: one pass over the bytes,
-//! one sync a file.
+//! file when it was opened is copied, whatever is appended meanwhile. Cost: one pass over the
+//! bytes, one sync a file.
 
 use std::fs::{self, File};
 use std::io;

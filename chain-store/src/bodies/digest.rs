@@ -1,8 +1,8 @@
 //! [`BlocksDigest`]: one SHA-256 over all blocks of a store, the same wherever bodies are kept.
 //!
-//! The bytes that are hashed are told in `docs/format/content-digest.md`. Invariant: two stores have
-//! the same digest exactly if they hold the same blocks with the same heights, hashes, parents,
-//! transaction ids and bodies. Cost: one read of every block.
+//! The bytes that are hashed are told in `docs/format/content-digest.md`. Invariant: two stores
+//! have the same digest exactly if they hold the same blocks with the same heights, hashes,
+//! parents, transaction ids and bodies. Cost: one read of every block.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -53,7 +53,8 @@ impl BlocksDigest {
         self.blocks
     }
 
-    /// Reads every block, reporting blocks read so far. Memory: some blocks, 4 MiB of bodies or one.
+    /// Reads every block, reporting blocks read so far. Memory: some blocks, 4 MiB of bodies or
+    /// one.
     ///
     /// # Errors
     /// `Store`, `BodyAbsent`.

@@ -1,8 +1,8 @@
 //! [`Blocks`]: one block store for whatever a store keeps its bodies in, rows or segment files.
 //!
-//! Invariants: a store says by its tables where bodies are, and is never both; the index is the same
-//! either way and in the caller's transaction; segments lie in the store's directory, under its
-//! lock, and belong to one [`Blocks`] that writes at a time.
+//! Invariants: a store says by its tables where bodies are, and is never both; the index is the
+//! same either way and in the caller's transaction; segments lie in the store's directory, under
+//! its lock, and belong to one [`Blocks`] that writes at a time.
 
 mod digest;
 mod open;
@@ -66,7 +66,7 @@ impl Bodies {
         }
         match (rows, places) {
             (true, true) => Err(Error::invalid(format!(
-                "the store has table {ROWS} and table {PLACES}, so nothing says where its bodies are"
+                "the store has tables {ROWS} and {PLACES}, so nothing says where its bodies are"
             ))),
             (true, false) => Ok(Some(Self::Store)),
             (false, true) => Ok(Some(Self::Segments)),
@@ -125,7 +125,7 @@ pub enum Blocks {
     /// Bodies as rows.
     Store(KvBlocks),
     /// Bodies in segment files.
-    Segments(Segments),
+    Segments(Box<Segments>),
 }
 
 /// Blocks with bodies in segment files, and the right to write to these.
@@ -175,7 +175,9 @@ impl Blocks {
     pub fn open_with(store: &Arc<AnyStore>, options: &SegmentOptions) -> BlockResult<Self> {
         match Bodies::of(store.catalogue())? {
             None | Some(Bodies::Store) => Ok(Self::Store(KvBlocks::resolve(store.catalogue())?)),
-            Some(Bodies::Segments) => open::open(store, options).map(Self::Segments),
+            Some(Bodies::Segments) => {
+                open::open(store, options).map(|own| Self::Segments(Box::new(own)))
+            }
         }
     }
 
@@ -203,7 +205,10 @@ macro_rules! either {
     ($blocks:expr, $it:ident => $body:expr) => {
         match $blocks {
             Blocks::Store($it) => $body,
-            Blocks::Segments(Segments { blocks: $it, .. }) => $body,
+            Blocks::Segments(own) => {
+                let $it = &own.blocks;
+                $body
+            }
         }
     };
 }

@@ -1,4 +1,5 @@
-//! Reading everything of the blocks of a store, and saying what is damaged and which blocks that is.
+//! Reading everything of the blocks of a store, and saying what is damaged and which blocks that
+//! is.
 //!
 //! Invariants: nothing is written; damage never ends the check of what lies behind it; a block is
 //! called sound when its rows agree with each other, with the block below it and with its body.
@@ -341,8 +342,8 @@ impl Look {
         self.blame_places(&ends);
         if self.checked.tip.is_none() && records > 0 {
             let what = format!(
-                "the index has no block, the segments hold {records} records: blocks whose index was \
-                 lost, or that were never committed"
+                "the index has no block, the segments hold {records} records: blocks whose index \
+                 was lost, or that were never committed"
             );
             self.checked.findings.push(Finding::new(Kind::Index, what));
         }

@@ -9,10 +9,10 @@
 //! | `quarantine` | keeping what is removed |
 //! | `run` | doing it; the index again; cutting at the tip and at the tail |
 //!
-//! Invariants: a check and a plan write nothing; a repair copies what it removes into the quarantine,
-//! durably, before it removes it; nothing below the tip that the index has committed is removed but
-//! with a height that the caller named; index before files, newest file first, so that a repair that
-//! was killed is finished by the next one.
+//! Invariants: a check and a plan write nothing; a repair copies what it removes into the
+//! quarantine, durably, before it removes it; nothing below the tip that the index has committed is
+//! removed but with a height that the caller named; index before files, newest file first, so that
+//! a repair that was killed is finished by the next one.
 
 mod check;
 mod disk;
@@ -209,9 +209,9 @@ pub enum RepairError {
     Unsupported(String),
     /// The blocks that the index lost are needed by a state that only follows blocks forward.
     #[error(
-        "the store holds the unspent outputs after its tip, which cannot be taken back yet: cutting \
-         blocks at the tip alone would leave a state of another height; import into a new store \
-         instead"
+        "the store holds the unspent outputs after its tip, which cannot be taken back yet: \
+         cutting blocks at the tip alone would leave a state of another height; import into a new \
+         store instead"
     )]
     WorldState,
     /// The height that was named cannot be the tip.

@@ -182,9 +182,11 @@ pub(super) fn plan_of(look: &Look, to: Option<Height>) -> Result<Plan, RepairErr
 }
 
 fn is_planned(plan: &Plan, finding: &Finding) -> bool {
-    plan.actions.iter().any(
-        |action| matches!(action, Action::Rename { from, .. } if Some(from) == finding.file.as_ref()),
-    )
+    let is_it = |action: &Action| match action {
+        Action::Rename { from, .. } => Some(from) == finding.file.as_ref(),
+        _ => false,
+    };
+    plan.actions.iter().any(is_it)
 }
 
 /// What is not repaired, unless it lies above the height that was said.

@@ -236,7 +236,8 @@ fn bodies(args: &ImportArgs, url: &StoreUrl) -> Result<Bodies> {
     match (store::bodies(url)?, asked) {
         (Some(known), Some(asked)) if known != asked => {
             let what = format!(
-                "the store keeps bodies in {known} since it was made; --bodies {asked} needs a new store"
+                "the store keeps bodies in {known} since it was made; --bodies {asked} needs a new \
+                 store"
             );
             Err(Stop::Usage(what).into())
         }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: without `--digest` no table is scanned. The JSON's fields are promised: `engine`,
 //! `format`, `blocks`, `tables`, `bitcoin` after a Bitcoin import, `content_digest` and
-//! `blocks_digest` with `--digest`. With `--metrics` standard output is Prometheus text and nothing else.
+//! `blocks_digest` with `--digest`. With `--metrics` standard output is Prometheus text and nothing
+//! else.
 
 use std::sync::Arc;
 

@@ -177,8 +177,8 @@ impl<S: KvStore> SegmentBlocks<S> {
     /// index began is told by its row of totals; without that, the lowest record begins it.
     ///
     /// # Errors
-    /// `Store` with `Corruption` where the chain has a gap or does not reach the tip; nothing may be
-    /// committed then.
+    /// `Store` with `Corruption` where the chain has a gap or does not reach the tip; nothing may
+    /// be committed then.
     pub fn rebuild_to<W: WriteTxn>(
         &self,
         txn: &mut W,
@@ -285,7 +285,8 @@ impl<S: KvStore> SegmentBlocks<S> {
     }
 }
 
-/// The record that ends the chain: that of the place, else the last one of the height, else the last.
+/// The record that ends the chain: that of the place, else the last one of the height, else the
+/// last.
 fn last_of(
     found: &[Found],
     wanted: Option<Height>,
@@ -343,11 +344,11 @@ fn walk_all(tools: &Tools, take: &mut dyn FnMut(Met<'_>) -> BlockResult<()>) -> 
     Ok(())
 }
 
+/// What takes the payloads of sound records, each with its number and place.
+type TakePayload<'t> = dyn FnMut((seglog::Height, Place), &[u8]) -> BlockResult<()> + 't;
+
 /// Hands on every sound record, in the order of the log.
-fn each_record(
-    tools: &Tools,
-    take: &mut dyn FnMut((seglog::Height, Place), &[u8]) -> BlockResult<()>,
-) -> BlockResult<()> {
+fn each_record(tools: &Tools, take: &mut TakePayload<'_>) -> BlockResult<()> {
     walk_all(tools, &mut |met| match met {
         Met::Record(at, payload) => take(at, payload),
         Met::Damage => Ok(()),

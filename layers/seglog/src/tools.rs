@@ -60,8 +60,8 @@ pub enum SeenKind {
     },
     /// What was left of making a segment.
     Coming,
-    /// Kept for its bytes, or removed by the next opening to write: written in advance, being packed,
-    /// or the packed form of a segment that is still plain.
+    /// Kept for its bytes, or removed by the next opening to write: written in advance, being
+    /// packed, or the packed form of a segment that is still plain.
     Spare,
     /// None of the log's.
     Other,

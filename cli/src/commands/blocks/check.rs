@@ -25,7 +25,8 @@ Examples:
   chainstore blocks check --store ./node --output json && echo sound
 
 Every byte of every segment is compared with its checksum, and every block of the index with its
-record and with the block below it. Exit code 1: something is damaged. `verify` checks the tables.")]
+record and with the block below it. Exit code 1: something is damaged. `verify` checks all tables,
+and this as well.")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(super) store: StoreArg,

@@ -1,4 +1,5 @@
-//! Blocks in segments: imported, moved and copied; checked, repaired, cut, and what is removed kept.
+//! Blocks in segments: imported, moved and copied; checked, repaired, cut, and what is removed
+//! kept.
 
 mod check;
 mod cut;

@@ -1,5 +1,5 @@
-//! `blocks repair`: what can be mended is, what would cost blocks needs a height, everything removed
-//! is kept, and a kill at any time leaves something that the next repair finishes.
+//! `blocks repair`: what can be mended is, what would cost blocks needs a height, everything
+//! removed is kept, and a kill at any time leaves something that the next repair finishes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
