@@ -2,9 +2,13 @@
 //! envelopes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use chain_store::{AnyStore, ContentDigest, EngineName};
-use storage_api::{ChecksumSetting, Durability, KvStore, Schema, TableDef, WriteBatch, Writer};
+use chain_store::{AnyStore, Blocks, BlocksDigest, Bodies, ContentDigest, EngineName};
+use storage_api::blocks::{BlockHash, BlockStore, Height, NewBlock, TxId};
+use storage_api::{
+    ChecksumSetting, Durability, KvStore, Schema, TableDef, WriteBatch, WriteTxn, Writer,
+};
 
 /// The rows of a fixture and the digest it states.
 struct Content {
@@ -97,5 +101,76 @@ fn corrupt_content_has_another_digest() {
         let content = parse(text);
         let store = fill("mem:", &content, ChecksumSetting::None, false);
         assert_ne!(digest_of(&store), content.digest);
+    }
+}
+
+/// The bytes behind the digest of blocks, put together here from what the format's page says.
+fn bytes_of_blocks(blocks: &[(u64, &[u8], &[u8], Vec<&[u8]>, &[u8])]) -> Vec<u8> {
+    let mut bytes = b"chainstore blocks 1\n".to_vec();
+    let long = |number: usize| (number as u64).to_le_bytes();
+    for (height, hash, parent, ids, body) in blocks {
+        bytes.push(2);
+        bytes.extend(height.to_le_bytes());
+        for part in [hash, parent] {
+            bytes.extend(long(part.len()));
+            bytes.extend(*part);
+        }
+        bytes.extend(long(ids.len()));
+        for id in ids {
+            bytes.extend(long(id.len()));
+            bytes.extend(*id);
+        }
+        bytes.extend(long(body.len()));
+        bytes.extend(*body);
+    }
+    bytes.push(3);
+    bytes.extend(long(blocks.len()));
+    bytes
+}
+
+#[test]
+fn the_digest_of_blocks_is_as_documented_wherever_bodies_are() {
+    use sha2::{Digest, Sha256};
+    let golden = include_str!("../fixtures/content-digest/golden-blocks-v1.txt").trim();
+    let first: (u64, &[u8], &[u8], Vec<&[u8]>, &[u8]) =
+        (7, b"one", b"zero", vec![b"a", b"bc"], b"");
+    let second = (
+        8,
+        &b"two"[..],
+        &b"one"[..],
+        Vec::new(),
+        &b"the second body"[..],
+    );
+    let both = [first, second];
+    let by_hand: [u8; 32] = Sha256::digest(bytes_of_blocks(&both)).into();
+    let printed: String = by_hand.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(printed, golden);
+    for engine in EngineName::compiled() {
+        for bodies in Bodies::ALL {
+            if engine == EngineName::Mem && bodies == Bodies::Segments {
+                continue;
+            }
+            let place = tempfile::tempdir().unwrap();
+            let schema = bodies.schema(ChecksumSetting::None).unwrap();
+            let url = crate::url::of(engine, place.path());
+            let store = Arc::new(AnyStore::open(&url, &schema).unwrap());
+            let blocks = Blocks::open(&store).unwrap();
+            for (height, hash, parent, ids, body) in &both {
+                let ids: Vec<TxId> = ids.iter().map(|id| TxId::new(id).unwrap()).collect();
+                let staged = blocks.stage(NewBlock {
+                    height: Height::new(*height),
+                    hash: BlockHash::new(hash).unwrap(),
+                    parent: BlockHash::new(parent).unwrap(),
+                    tx_ids: &ids,
+                    body,
+                });
+                let mut txn = store.begin_write().unwrap();
+                blocks.append(&mut txn, staged.unwrap()).unwrap();
+                txn.commit(Durability::Buffered).unwrap();
+            }
+            let view = store.begin_read().unwrap();
+            let digest = BlocksDigest::compute(&blocks, &view, &mut |_| {}).unwrap();
+            assert_eq!(digest.to_string(), golden, "{engine}, {bodies}");
+        }
     }
 }

@@ -29,6 +29,8 @@ Examples:
   chainstore diff redb:./node lmdb:./copy --limit 10 --output jsonl
   chainstore diff ./node ./copy --table blocks.index --prefix 0x2a
 
+Bodies of blocks in segment files are compared by their places and checksums; `checksum` prints a
+digest of whole blocks.
 A line begins with - (only the first store has the row), + (only the second) or ~ (changed).
 Exit code 1: they differ.")]
 pub(crate) struct DiffArgs {

@@ -6,21 +6,16 @@ use std::fs;
 use chain_store::Bodies;
 use serde_json::Value;
 
-use super::{BLOCKS, FIRST, TIP, check, file, flip, lose, made, place, repair, scribble, segments};
+use super::{
+    BLOCKS, FIRST, TIP, check, file, flip, heights_in, lose, made, place, repair, scribble,
+    segments,
+};
 use crate::refuse::{set_mode, unprivileged};
 use crate::support::{PROGRAM, disk_engines, run, snapshot};
 
 /// A way to harm a store, and what a check has to say: the kind of a finding, the segment, the
 /// lowest and the highest height that it is about.
 type Harm = (&'static str, fn(&str) -> (Option<u64>, Option<(u64, u64)>));
-
-/// The heights whose records are in a segment.
-fn heights_in(store: &str, number: u64) -> (u64, u64) {
-    let inside = |height: &u64| place(store, *height).0 == number;
-    let first = (FIRST..=TIP).find(inside).unwrap();
-    let last = (FIRST..=TIP).rev().find(inside).unwrap();
-    (first, last)
-}
 
 fn flip_body(store: &str) -> (Option<u64>, Option<(u64, u64)>) {
     let (number, offset, _) = place(store, 30);

@@ -6,6 +6,7 @@ mod cut;
 mod moved;
 mod repair;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,18 +89,38 @@ pub(crate) fn lose(store: &str, table: &str, key: Option<&[u8]>) {
     txn.commit(Durability::Durable).unwrap();
 }
 
-/// The place of a block's record: file, offset of its header, length of its payload.
+fn unhex(text: &Value) -> Vec<u8> {
+    let digits = text.as_str().unwrap().trim_start_matches("0x");
+    let pairs = (0..digits.len() / 2).map(|at| &digits[2 * at..2 * at + 2]);
+    pairs
+        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+        .collect()
+}
+
+/// The places of all records by height: segment, offset of the header, length of the payload.
+pub(crate) fn places(store: &str) -> BTreeMap<u64, (u64, u64, u64)> {
+    let args = ["list", "--table", "blocks.places", "--output", "jsonl"];
+    let ran = run(args.iter().chain(&["--store", store])).ok();
+    let rows = ran.json_lines().into_iter().map(|row| {
+        let (key, value) = (unhex(&row["key"]), unhex(&row["value"]));
+        let long = |at: usize| u64::from_le_bytes(value[at..at + 8].try_into().unwrap());
+        let payload = u32::from_le_bytes(value[25..29].try_into().unwrap());
+        let height = u64::from_be_bytes(key.try_into().unwrap());
+        (height, (long(9), long(17), payload.into()))
+    });
+    rows.collect()
+}
+
 pub(crate) fn place(store: &str, height: u64) -> (u64, u64, u64) {
-    let key = format!("0x{height:016x}");
-    let get = ["get", "--store", store, "--table", "blocks.places", &key];
-    let ran = run(get).ok();
-    let hex = ran.text().trim().trim_start_matches("0x");
-    let bytes: Vec<u8> = (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
-        .collect();
-    let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-    let word = u32::from_le_bytes(bytes[25..29].try_into().unwrap());
-    (long(9), long(17), word.into())
+    places(store)[&height]
+}
+
+/// The lowest and the highest height whose records are in a segment.
+pub(crate) fn heights_in(store: &str, number: u64) -> (u64, u64) {
+    let places = places(store).into_iter();
+    let inside = places.filter(|(_, (segment, ..))| *segment == number);
+    let heights: Vec<u64> = inside.map(|(height, _)| height).collect();
+    (heights[0], heights[heights.len() - 1])
 }
 
 /// The folder of segments.

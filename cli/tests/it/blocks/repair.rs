@@ -9,7 +9,7 @@ use chain_store::Bodies;
 use serde_json::Value;
 
 use super::{
-    FIRST, TIP, check, digests, file, flip, lose, made, place, repair, scribble, segments,
+    TIP, check, digests, file, flip, heights_in, lose, made, place, repair, scribble, segments,
 };
 use crate::support::{disk_engines, finish, run, seed, snapshot, start};
 
@@ -143,12 +143,12 @@ fn damage_below_the_tip_is_cut_only_at_a_height_that_was_said() {
             44
         },
         |store| {
-            let lost = (FIRST..=TIP).find(|it| place(store, *it).0 == 1).unwrap();
+            let lost = heights_in(store, 1).0;
             fs::remove_file(file(store, 1)).unwrap();
             lost
         },
         |store| {
-            let lost = (FIRST..=TIP).find(|it| place(store, *it).0 == 2).unwrap();
+            let lost = heights_in(store, 2).0;
             flip(&file(store, 2), 20);
             lost
         },
@@ -220,44 +220,140 @@ fn damage_below_the_tip_is_cut_only_at_a_height_that_was_said() {
     }
 }
 
+/// Kills a command at random, three times on each of some stores, and lets it end then. Gives how
+/// often it was killed, and what the stores came to.
+fn killed(
+    engine: chain_store::EngineName,
+    args: &[&str],
+    harm: fn(&str),
+    random: &mut u64,
+) -> (u32, Vec<(String, String)>) {
+    let (mut killed, mut digest) = (0, Vec::new());
+    for _ in 0..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = made(engine, folder.path(), Bodies::Segments, TIP);
+        harm(&store);
+        let args = [&["blocks"], args, &["--write", "--store", &store]].concat();
+        for _ in 0..3 {
+            *random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let mut child = start(&args);
+            std::thread::sleep(Duration::from_micros((*random >> 33) % 60_000));
+            child.kill().unwrap();
+            let ran = finish(child);
+            killed += u32::from(ran.code.is_none());
+            assert!(ran.code.is_none_or(|code| code == 0), "{engine}: {ran}");
+        }
+        run(&args).ok();
+        check(&store).ok();
+        digest.push(digests(&store));
+        for folder in kept(&store) {
+            assert_ne!(folder.extension().and_then(|it| it.to_str()), Some("part"));
+            assert!(report(&folder)["removed"].as_array().is_some());
+        }
+    }
+    (killed, digest)
+}
+
 #[test]
-fn a_repair_that_was_killed_is_finished_by_the_next() {
+fn what_was_killed_is_finished_by_the_same_command() {
     let mut random = seed();
+    let damage = |store: &str| {
+        let (number, offset, _) = place(store, 30);
+        flip(&file(store, number), offset + 60);
+    };
+    let pruned = |engine| {
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, place.path(), Bodies::Segments, TIP);
+        let prune = ["blocks", "prune", "--below", "40", "--write", "--store"];
+        run(prune.iter().chain(&[&store[..]])).ok();
+        digests(&store)
+    };
     for engine in disk_engines() {
-        let expected = digest_up_to(engine, 29);
-        let mut killed = 0;
-        for _ in 0..6 {
-            let folder = tempfile::tempdir().unwrap();
-            let store = made(engine, folder.path(), Bodies::Segments, TIP);
-            let (number, offset, _) = place(&store, 30);
-            flip(&file(&store, number), offset + 60);
-            lose(&store, "blocks.hashes", Some(b"there is no such key"));
-            let args = ["blocks", "repair", "--to-height", "29", "--write"];
-            for _ in 0..3 {
-                random = random
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                let mut child = start(args.iter().chain(&["--store", &store]));
-                std::thread::sleep(Duration::from_micros((random >> 33) % 60_000));
-                child.kill().unwrap();
-                let ran = finish(child);
-                killed += u32::from(ran.code.is_none());
-                assert!(ran.code.is_none_or(|code| code == 0), "{engine}: {ran}");
-            }
-            run(args.iter().chain(&["--store", &store])).ok();
-            check(&store).ok();
-            assert_eq!(digests(&store), expected, "{engine}");
-            let kept = kept(&store);
-            assert!(!kept.is_empty(), "{engine}");
-            for folder in kept {
-                assert_ne!(folder.extension().and_then(|it| it.to_str()), Some("part"));
-                assert!(report(&folder)["removed"].as_array().is_some());
+        let short = digest_up_to(engine, 29);
+        let lost = |store: &str| lose(store, "blocks.places", None);
+        let whole = digest_up_to(engine, TIP);
+        let runs: [(&[&str], fn(&str), (String, String)); 4] = [
+            (&["repair", "--to-height", "29"], damage, short.clone()),
+            (&["truncate", "--to-height", "29"], |_| {}, short),
+            (&["prune", "--below", "40"], |_| {}, pruned(engine)),
+            (&["index-rebuild"], lost, whole),
+        ];
+        let mut kills = 0;
+        for (args, harm, expected) in runs {
+            let (killed, digests) = killed(engine, args, harm, &mut random);
+            kills += killed;
+            for digest in digests {
+                assert_eq!(digest, expected, "{engine}: {args:?}");
             }
         }
-        println!("{engine}: {killed} of 18 repairs were killed");
+        println!("{engine}: {kills} of 48 commands were killed");
         assert!(
-            killed > 0,
-            "{engine}: every repair was faster than its kill"
+            kills > 0,
+            "{engine}: every command was faster than its kill"
         );
+    }
+}
+
+/// Packs every segment that is not written to.
+fn pack(store: &str) {
+    let _alone = crate::support::alone();
+    let opened = super::open(store);
+    let blocks = chain_store::Blocks::open(&opened).unwrap();
+    let view = storage_api::KvStore::begin_read(&*opened).unwrap();
+    let all = storage_api::blocks::Height::new(TIP);
+    let report = blocks.segments().unwrap().pack(&view, all).unwrap();
+    assert!(report.segments > 2, "{report:?}");
+}
+
+#[test]
+fn packed_segments_are_checked_moved_and_cut() {
+    for engine in disk_engines() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = made(engine, folder.path(), Bodies::Segments, TIP);
+        let digest = digests(&store);
+        pack(&store);
+        let packed = segments(&store).join("0000000001.segz");
+        assert!(packed.exists() && !file(&store, 1).exists());
+        check(&store).ok();
+        assert_eq!(digests(&store), digest, "{engine}");
+        let copy = folder.path().join("copy");
+        let copy = copy.to_str().unwrap();
+        run(["copy", "--store", &store, "--to", copy]).ok();
+        assert_eq!(digests(copy), digest, "{engine}");
+        let named = segments(&store).join("named otherwise");
+        fs::rename(&packed, &named).unwrap();
+        assert_eq!(check(&store).code, Some(1), "{engine}");
+        repair(&store, &["--write"]).ok();
+        lose(&store, "blocks.hashes", None);
+        repair(&store, &["--write"]).ok();
+        assert_eq!(digests(&store), digest, "{engine}");
+
+        // A frame of a packed segment is damaged: its blocks are told, and go with those above.
+        let (first, last) = heights_in(&store, 2);
+        let damaged = segments(&store).join("0000000002.segz");
+        let middle = fs::metadata(&damaged).unwrap().len() / 2;
+        flip(&damaged, middle);
+        let json = check(&store).json();
+        let found = &json["findings"][0];
+        assert_eq!(found["file"], "0000000002.segz", "{engine}: {json}");
+        let told = found["first_height"].as_u64().unwrap();
+        assert!((first..=last).contains(&told), "{engine}: {json}");
+        let whole = fs::read(&packed).unwrap();
+        // In the middle of a packed segment, which is a plain one afterwards.
+        let to = first - 3;
+        let ran = repair(&store, &["--to-height", &to.to_string(), "--write"]);
+        assert_eq!(ran.code, Some(0), "{engine}: {ran}");
+        assert!(!packed.exists() && file(&store, 1).exists(), "{engine}");
+        assert_eq!(digests(&store), digest_up_to(engine, to), "{engine}");
+        let kept = kept(&store);
+        let last = kept.last().unwrap();
+        assert_eq!(
+            fs::read(last.join("0000000001.segz")).unwrap(),
+            whole,
+            "{engine}"
+        );
+        check(&store).ok();
     }
 }
