@@ -116,6 +116,18 @@ impl<S: KvStore> SegmentBlocks<S> {
         Ok(last.map(|key| Height::new(u64::from_be_bytes(key))))
     }
 
+    /// The lowest and the highest height that has an entry or a place.
+    fn row_heights<R: Reader>(&self, reader: &R) -> Result<Option<(Height, Height)>> {
+        let mut cursor = reader.cursor(self.places, KeyRange::all())?;
+        let height = |key: &[u8]| key.try_into().ok().map(u64::from_be_bytes).map(Height::new);
+        let first = cursor.first()?.and_then(|row| height(row.key));
+        let last = cursor.last()?.and_then(|row| height(row.key));
+        Ok(match (first.zip(last), self.index.entry_heights(reader)?) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (places, entries) => places.or(entries),
+        })
+    }
+
     /// Rows of places, to be compared with the number of blocks. Cost: a count.
     ///
     /// # Errors
@@ -186,23 +198,37 @@ impl<S: KvStore> SegmentBlocks<S> {
         tip: Option<Height>,
     ) -> BlockResult<Rebuilt> {
         let known_tip = self.known_tip(txn)?;
-        let tail = match self.index.tail(txn) {
-            Ok(tail) => tail.map(|tail| tail.height),
-            Err(_) => self.index.known_heights(txn)?.map(|(tail, _)| tail),
+        let rows = self.row_heights(txn)?;
+        let tail = match self.index.totals(txn) {
+            // Only the row of totals tells the tail: the lowest of some rows is that of what is left.
+            Ok(totals) if totals.blocks > 0 => self.index.known_heights(txn)?.map(|(tail, _)| tail),
+            _ => None,
         };
-        // Only the row of totals tells the tail: the lowest of some rows is that of what is left.
-        let tail = tail.filter(|_| self.index.totals(txn).is_ok_and(|totals| totals.blocks > 0));
-        let wanted = tip.or(known_tip);
-        let hint = match wanted {
-            Some(height) => self.placed(txn, height).ok().flatten(),
-            None => None,
-        };
-        let (found, begins_damaged) = find_records(tools)?;
+        let Search {
+            found,
+            begins_damaged,
+            is_damaged,
+        } = find_records(tools)?;
         if begins_damaged && tail.is_none() && !found.is_empty() {
             let what =
                 "the log begins with damage, and nothing says with which block the index began";
             return Err(Error::corruption("the segments", what).into());
         }
+        let is_there = |height: Height| found.iter().any(|it| it.link.height == height.get());
+        // A row of totals that names heights of which no whole log and no other row knows lies.
+        let believed = |said: Option<Height>, by_rows: Option<Height>| match (said, by_rows) {
+            (Some(said), Some(by_rows)) if !is_damaged && !is_there(said) => Some(by_rows),
+            (said, _) => said,
+        };
+        let wanted = match tip {
+            Some(tip) => Some(tip),
+            None => believed(known_tip, rows.map(|(_, last)| last)),
+        };
+        let tail = believed(tail, rows.map(|(first, _)| first));
+        let hint = match wanted {
+            Some(height) => self.placed(txn, height).ok().flatten(),
+            None => None,
+        };
         let last = last_of(&found, wanted, hint)?;
         let is_in_chain = self.chain_to(&found, last, tail)?;
         self.index.clear(txn)?;
@@ -355,20 +381,32 @@ fn each_record(tools: &Tools, take: &mut TakePayload<'_>) -> BlockResult<()> {
     })
 }
 
-/// Every sound record, and whether there is damage before the first.
-fn find_records(tools: &Tools) -> BlockResult<(Vec<Found>, bool)> {
-    let mut found = Vec::new();
-    let mut begins_damaged = false;
+/// What is in a log.
+#[derive(Default)]
+struct Search {
+    /// Every sound record.
+    found: Vec<Found>,
+    /// There is damage before the first.
+    begins_damaged: bool,
+    /// There is damage anywhere.
+    is_damaged: bool,
+}
+
+fn find_records(tools: &Tools) -> BlockResult<Search> {
+    let mut search = Search::default();
     walk_all(tools, &mut |met| {
         match met {
             Met::Record((record, _), payload) => {
                 let recorded = layout::decode_record(payload)?;
                 let link = Link::of(&recorded.info);
-                found.push(Found { record, link });
+                search.found.push(Found { record, link });
             }
-            Met::Damage => begins_damaged |= found.is_empty(),
+            Met::Damage => {
+                search.begins_damaged |= search.found.is_empty();
+                search.is_damaged = true;
+            }
         }
         Ok(())
     })?;
-    Ok((found, begins_damaged))
+    Ok(search)
 }

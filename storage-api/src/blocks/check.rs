@@ -12,17 +12,27 @@ use crate::error::Result;
 use crate::range::KeyRange;
 
 impl BlockIndex {
-    /// The lowest and the highest height of which the index has anything, also if the row that says
-    /// so is lost. Cost: a few gets.
+    /// The lowest and the highest height of which the index has anything, as its row of totals or
+    /// its entries say, whichever is lower and higher. Cost: a few gets.
     ///
     /// # Errors
     /// Of the store; a damaged row counts as none.
     pub fn known_heights<R: Reader>(&self, reader: &R) -> Result<Option<(Height, Height)>> {
-        match self.state(reader) {
-            Ok(Some(state)) => return Ok(Some((state.tail, state.tip))),
+        let state = match self.state(reader) {
             Err(error) if !error.is_corruption() => return Err(error),
-            Ok(None) | Err(_) => {}
-        }
+            state => state.ok().flatten().map(|state| (state.tail, state.tip)),
+        };
+        Ok(match (state, self.entry_heights(reader)?) {
+            (Some((tail, tip)), Some((first, last))) => Some((tail.min(first), tip.max(last))),
+            (state, entries) => state.or(entries),
+        })
+    }
+
+    /// The lowest and the highest height that has an entry. Cost: two seeks.
+    ///
+    /// # Errors
+    /// Of the store; a key that is no height counts as none.
+    pub fn entry_heights<R: Reader>(&self, reader: &R) -> Result<Option<(Height, Height)>> {
         let mut cursor = reader.cursor(self.index, KeyRange::all())?;
         let first = cursor.first()?.map(|row| layout::height_of_key(row.key));
         let last = cursor.last()?.map(|row| layout::height_of_key(row.key));
@@ -111,6 +121,14 @@ impl BlockIndex {
             Err(error) => return damaged(error).map(|what| vec![what]),
         };
         let mut found = Vec::new();
+        let said = self.state(reader)?.map(|state| (state.tail, state.tip));
+        if let (Some((tail, tip)), Some((first, last))) = (said, self.entry_heights(reader)?)
+            && (tail, tip) != (first, last)
+        {
+            found.push(format!(
+                "the row of totals says heights {tail} to {tip}, the entries are {first} to {last}"
+            ));
+        }
         for (table, name, expected) in [
             (self.index, layout::INDEX, totals.blocks),
             (self.hashes, layout::HASHES, totals.blocks),

@@ -122,6 +122,34 @@ fn names_and_rows_are_mended_without_losing_a_block() {
     }
 }
 
+#[test]
+fn a_row_of_totals_that_lies_is_no_endless_walk() {
+    use storage_api::{KvStore, Reader, WriteTxn, Writer};
+    for engine in disk_engines() {
+        // Bytes 1 to 8 are the tail, 9 to 16 the tip.
+        for (at, height) in [(9, u64::MAX - 1), (9, 40), (1, 0), (1, 30)] {
+            let place = tempfile::tempdir().unwrap();
+            let store = made(engine, place.path(), Bodies::Segments, TIP);
+            let digest = digests(&store);
+            {
+                let _alone = crate::support::alone();
+                let opened = super::open(&store);
+                let table = opened.catalogue().id("blocks.state").unwrap();
+                let mut txn = opened.begin_write().unwrap();
+                let mut row = txn.get(table, b"totals").unwrap().unwrap().to_vec();
+                row[at..at + 8].copy_from_slice(&height.to_le_bytes());
+                txn.put(table, b"totals", &row).unwrap();
+                txn.commit(storage_api::Durability::Durable).unwrap();
+            }
+            let ran = check(&store);
+            assert_eq!(ran.code, Some(1), "{engine}, {height}: {ran}");
+            let ran = repair(&store, &["--write"]);
+            assert_eq!(ran.code, Some(0), "{engine}, {height}: {ran}");
+            assert_eq!(digests(&store), digest, "{engine}, {height}");
+        }
+    }
+}
+
 /// A store without the blocks above a height, as if they had never been.
 fn digest_up_to(engine: chain_store::EngineName, tip: u64) -> (String, String) {
     let place = tempfile::tempdir().unwrap();
