@@ -9,3 +9,4 @@ mod images;
 mod life;
 mod model;
 mod pack;
+mod tools;
