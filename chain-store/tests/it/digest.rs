@@ -104,8 +104,17 @@ fn corrupt_content_has_another_digest() {
     }
 }
 
+/// Height, hash, parent, ids and body of a block.
+type Block = (
+    u64,
+    &'static [u8],
+    &'static [u8],
+    Vec<&'static [u8]>,
+    &'static [u8],
+);
+
 /// The bytes behind the digest of blocks, put together here from what the format's page says.
-fn bytes_of_blocks(blocks: &[(u64, &[u8], &[u8], Vec<&[u8]>, &[u8])]) -> Vec<u8> {
+fn bytes_of_blocks(blocks: &[Block]) -> Vec<u8> {
     let mut bytes = b"chainstore blocks 1\n".to_vec();
     let long = |number: usize| (number as u64).to_le_bytes();
     for (height, hash, parent, ids, body) in blocks {
@@ -132,8 +141,7 @@ fn bytes_of_blocks(blocks: &[(u64, &[u8], &[u8], Vec<&[u8]>, &[u8])]) -> Vec<u8>
 fn the_digest_of_blocks_is_as_documented_wherever_bodies_are() {
     use sha2::{Digest, Sha256};
     let golden = include_str!("../fixtures/content-digest/golden-blocks-v1.txt").trim();
-    let first: (u64, &[u8], &[u8], Vec<&[u8]>, &[u8]) =
-        (7, b"one", b"zero", vec![b"a", b"bc"], b"");
+    let first: Block = (7, b"one", b"zero", vec![b"a", b"bc"], b"");
     let second = (
         8,
         &b"two"[..],

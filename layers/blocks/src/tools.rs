@@ -200,7 +200,8 @@ impl<S: KvStore> SegmentBlocks<S> {
         let known_tip = self.known_tip(txn)?;
         let rows = self.row_heights(txn)?;
         let tail = match self.index.totals(txn) {
-            // Only the row of totals tells the tail: the lowest of some rows is that of what is left.
+            // Only the row of totals tells the tail: the lowest of some rows is that of what is
+            // left.
             Ok(totals) if totals.blocks > 0 => self.index.known_heights(txn)?.map(|(tail, _)| tail),
             _ => None,
         };

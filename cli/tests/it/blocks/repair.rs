@@ -284,6 +284,9 @@ fn killed(
     (killed, digest)
 }
 
+/// A command, what it is to mend, and the digests that it has to come to.
+type Run = (&'static [&'static str], fn(&str), (String, String));
+
 #[test]
 fn what_was_killed_is_finished_by_the_same_command() {
     let mut random = seed();
@@ -302,7 +305,7 @@ fn what_was_killed_is_finished_by_the_same_command() {
         let short = digest_up_to(engine, 29);
         let lost = |store: &str| lose(store, "blocks.places", None);
         let whole = digest_up_to(engine, TIP);
-        let runs: [(&[&str], fn(&str), (String, String)); 4] = [
+        let runs: [Run; 4] = [
             (&["repair", "--to-height", "29"], damage, short.clone()),
             (&["truncate", "--to-height", "29"], |_| {}, short),
             (&["prune", "--below", "40"], |_| {}, pruned(engine)),
