@@ -25,9 +25,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 use storage_api::blocks::{BlockError, Height};
 
+pub use ::blocks::PackReport;
 pub use check::check;
 pub use plan::Action;
-pub use run::{Cut, index_rebuild, prune, repair, truncate};
+pub use run::{Cut, index_rebuild, pack, prune, repair, truncate};
 
 /// What something that is wrong is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

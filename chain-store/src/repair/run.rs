@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::blocks::{Rebuilt, SegmentBlocks};
+use ::blocks::{PackReport, Rebuilt, SegmentBlocks};
 use seglog::SegmentNumber;
 use seglog::disk::Folder;
 use seglog::tools::{SeenKind, Tools};
@@ -332,4 +332,18 @@ fn cut(
     blocks.finish(cleanup)?;
     let after = blocks.totals(&store.begin_read()?)?.blocks;
     Ok(Cut { before, after })
+}
+
+/// Packs the segments of blocks below a height; see [`SegmentBlocks::pack`].
+///
+/// # Errors
+/// [`RepairError`]; `Unsupported` for bodies as rows.
+pub fn pack(store: &Arc<AnyStore>, below: Height) -> Result<PackReport, RepairError> {
+    let blocks = Blocks::open(store)?;
+    let Some(segments) = blocks.segments() else {
+        return Err(RepairError::Unsupported(
+            "bodies are rows of this store, which its engine packs or not".to_owned(),
+        ));
+    };
+    Ok(segments.pack(&store.begin_read()?, below)?)
 }

@@ -1,11 +1,12 @@
 //! `chainstore blocks`: blocks by height, hash and transaction; what is damaged, and mending it;
-//! cutting at the tip and at the tail.
+//! cutting at the tip and at the tail; packing.
 //!
 //! Invariants: `get`, `list`, `check` and `repair --dry-run` open the store to read and change no
 //! byte of it; everything else asks for `--write`. What is done is `chain_store::repair`.
 
 mod check;
 mod cut;
+mod pack;
 mod read;
 mod repair;
 
@@ -17,7 +18,7 @@ use crate::args::StoreArg;
 use crate::exit::{Exit, Stop};
 use crate::output::Output;
 
-/// Print, check, repair and cut blocks.
+/// Print, check, repair, cut and pack blocks.
 #[derive(Debug, Args)]
 pub(crate) struct BlocksArgs {
     #[command(subcommand)]
@@ -33,6 +34,7 @@ enum BlocksCommand {
     IndexRebuild(cut::IndexRebuildArgs),
     Truncate(cut::TruncateArgs),
     Prune(cut::PruneArgs),
+    Pack(pack::PackArgs),
 }
 
 impl BlocksArgs {
@@ -46,6 +48,7 @@ impl BlocksArgs {
             BlocksCommand::IndexRebuild(args) => &args.store,
             BlocksCommand::Truncate(args) => &args.store,
             BlocksCommand::Prune(args) => &args.store,
+            BlocksCommand::Pack(args) => &args.store,
         }
     }
 }
@@ -60,6 +63,7 @@ pub(crate) fn run(args: &BlocksArgs, out: &mut Output) -> Result<Exit> {
         BlocksCommand::IndexRebuild(args) => cut::index_rebuild(args, out)?,
         BlocksCommand::Truncate(args) => cut::truncate(args, out)?,
         BlocksCommand::Prune(args) => cut::prune(args, out)?,
+        BlocksCommand::Pack(args) => pack::run(args, out)?,
     }
     Ok(Exit::Done)
 }

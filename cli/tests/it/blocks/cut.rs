@@ -1,4 +1,5 @@
-//! `blocks index-rebuild`, `truncate` and `prune`: the same store comes out, wherever bodies are.
+//! `blocks index-rebuild`, `truncate`, `prune` and `pack`: the same store comes out, wherever bodies
+//! are.
 
 use chain_store::Bodies;
 
@@ -116,5 +117,31 @@ fn blocks_go_at_the_tail_and_again() {
             digest.push(digests(&store).1);
         }
         assert_eq!(digest[0], digest[1], "{engine}");
+    }
+}
+
+#[test]
+fn packed_segments_are_smaller_and_hold_the_same_blocks() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, &place.path().join("a"), Bodies::Segments, TIP);
+        let digest = digests(&store);
+        blocks(&store, &["pack"]).refused(2, &["--write is missing"]);
+        let none = blocks(&store, &["pack", "--below", "5", "--write"]);
+        assert_eq!(none.ok().json()["segments"], 0, "{engine}");
+        let json = blocks(&store, &["pack", "--write"]).ok().json();
+        assert!(json["segments"].as_u64().unwrap() >= 2, "{engine}: {json}");
+        let bytes = |name: &str| json[name].as_u64().unwrap();
+        assert!(
+            bytes("packed_bytes") < bytes("plain_bytes") / 2,
+            "{engine}: {json}"
+        );
+        assert_eq!(digests(&store), digest, "{engine}");
+        check(&store).ok();
+        let again = blocks(&store, &["pack", "--write"]).ok().json();
+        assert_eq!(again["segments"], 0, "{engine}");
+
+        let rows = made(engine, &place.path().join("b"), Bodies::Store, FIRST);
+        blocks(&rows, &["pack", "--write"]).refused(5, &["rows of this store"]);
     }
 }
