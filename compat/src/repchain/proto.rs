@@ -4,7 +4,7 @@
 //! default, so a block has one encoding, which is what its hash is over; unknown fields are passed
 //! over and not kept. Decoding takes any bytes and ends with a message or an error: lengths are
 //! compared with what is there before memory is given, and nesting is bounded. What the parts of a
-//! block will take when they are decoded can be told before ([`decoded_bytes`]).
+//! block will take when they are decoded can be told before (`decoded_bytes`).
 
 /// A moment: `google.protobuf.Timestamp`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]

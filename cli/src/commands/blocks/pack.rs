@@ -24,8 +24,8 @@ Examples:
   chainstore blocks pack --store ./node --write
   chainstore blocks pack --store ./node --below 100000 --write
 
-Segments are packed by zstd in frames of 64 KiB: a body is read from a packed segment without reading
-the rest. Segments that would save less than a sixteenth stay as they are.")]
+Segments are packed by zstd in frames of 64 KiB: a body is read from a packed segment without the
+rest of it. Segments that would save less than a sixteenth stay as they are.")]
 pub(crate) struct PackArgs {
     #[command(flatten)]
     pub(super) store: StoreArg,

@@ -1,5 +1,5 @@
-//! `blocks index-rebuild`, `truncate`, `prune` and `pack`: the same store comes out, wherever bodies
-//! are.
+//! `blocks index-rebuild`, `truncate`, `prune` and `pack`: the same store comes out, wherever
+//! bodies are.
 
 use chain_store::Bodies;
 
