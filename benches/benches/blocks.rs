@@ -140,8 +140,8 @@ fn run(arguments: &Arguments) -> Result<String> {
          does; the plain file compares nothing, keeps its offsets in memory and has no index. \
          Segments and rows are read in one view. `mem` forgets on exit. Before those that count, \
          24 MiB of blocks are stored; segments are of 16 MiB. fjall keeps values apart from keys \
-         and syncs its journal; parity-db is told nothing about syncs and closed at the end, and its \
-         scan is a read of every height. Machine: {}; stores \
+         and syncs its journal; parity-db is told nothing about syncs and closed at the end, and \
+         its scan is a read of every height. Machine: {}; stores \
          on {}; load average {} at the end. Versions: {}.",
         arguments.rounds,
         machine::hardware(),
