@@ -7,6 +7,9 @@
 //! with `SIGKILL`, at random or through `strace` at the `n`-th system call of a kind, or lets a
 //! call fail; afterwards [`judge`] compares the whole store with the plan.
 //!
+//! What is not a store that follows a plan, as an import, is a [`Subject`] with a child and a judge
+//! of its own, and is killed by the same hand.
+//!
 //! Invariants: an engine brings nothing but a [`CrashHarness`]; parent and child share nothing but
 //! the role, the socket and the directory; a kill of the process keeps the system's caches, so
 //! every acknowledged commit that claims to survive the process must be there, and power loss is
@@ -23,8 +26,8 @@ mod tests;
 pub use oracle::{Misjudged, judge};
 pub use plan::Ballast;
 pub use player::{Open, play};
-pub use role::{Message, Mode, ROLE_VARIABLE, Role, Sabotage, Wait};
+pub use role::{Message, Mode, ROLE_VARIABLE, Role, Sabotage, Voice, Wait};
 pub use stage::{
-    Actor, Blow, Choice, CrashHarness, Ended, Found, Log, Point, Stage, Strace, Tally,
-    strace_usable,
+    Actor, Blow, Calls, Choice, CrashHarness, Ended, Found, Judged, Log, Point, Stage, Strace,
+    Subject, Tally, strace_usable,
 };

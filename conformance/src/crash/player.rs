@@ -7,7 +7,6 @@
 //! unknown if there is one; opened again, the store is in such a state too, and takes writes once
 //! nothing fails any more.
 
-use std::io::BufRead;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -18,7 +17,7 @@ use storage_api::{
 
 use super::oracle::{Misjudged, judge, judge_range, judge_view};
 use super::plan::{Lane, Step, Walk, schema};
-use super::role::{Message, Mode, Role, Sabotage, Voice, Wait};
+use super::role::{Message, Mode, Role, Sabotage, Voice, Wait, wait_for_line};
 use crate::case::{CaseError, CaseResult};
 use crate::ops::Op;
 
@@ -168,8 +167,8 @@ pub(crate) fn commit_next<S: KvStore>(store: &S, walk: &mut Walk) -> Result<Comm
 
 impl<S: KvStore> Player<'_, S> {
     fn wait_here(&self) -> CaseResult {
-        self.voice.say(&Message::Waiting)?;
-        wait_for_line()
+        self.voice.wait()?;
+        Ok(())
     }
 
     fn open_store(&self) -> Result<S> {
@@ -411,10 +410,4 @@ impl<S: KvStore> Player<'_, S> {
         }
         Ok(())
     }
-}
-
-fn wait_for_line() -> CaseResult {
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    Ok(())
 }

@@ -5,7 +5,7 @@
 //! even if its sender is dead by then, so an acknowledgement is never lost and never half there.
 
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
@@ -213,20 +213,28 @@ impl Message {
 
 /// The child's end of the socket.
 #[derive(Debug)]
-pub(crate) struct Voice {
+pub struct Voice {
     socket: UnixDatagram,
     parent: PathBuf,
 }
 
 impl Voice {
-    pub(crate) fn to(parent: &Path) -> io::Result<Self> {
+    /// A way to speak to the parent at this socket.
+    ///
+    /// # Errors
+    /// Of the operating system.
+    pub fn to(parent: &Path) -> io::Result<Self> {
         Ok(Self {
             socket: UnixDatagram::unbound()?,
             parent: parent.to_owned(),
         })
     }
 
-    pub(crate) fn say(&self, message: &Message) -> io::Result<()> {
+    /// Says one word; what is longer than a datagram is cut.
+    ///
+    /// # Errors
+    /// Of the operating system.
+    pub fn say(&self, message: &Message) -> io::Result<()> {
         let mut text = message.to_text();
         // A datagram has a limit; the beginning says what matters.
         let cut = (0..=text.len().min(4000)).rev();
@@ -234,6 +242,21 @@ impl Voice {
         text.truncate(cut.unwrap_or(0));
         self.socket.send_to(text.as_bytes(), &self.parent).map(drop)
     }
+
+    /// Says that it waits, and waits until the parent writes a line to the standard input.
+    ///
+    /// # Errors
+    /// Of the operating system.
+    pub fn wait(&self) -> io::Result<()> {
+        self.say(&Message::Waiting)?;
+        wait_for_line()
+    }
+}
+
+/// Waits for a line from the parent.
+pub(crate) fn wait_for_line() -> io::Result<()> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map(drop)
 }
 
 #[cfg(test)]

@@ -8,4 +8,6 @@ mod damage;
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod faults;
 #[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
+mod imports;
+#[cfg(all(unix, any(feature = "redb", feature = "lmdb", feature = "rocks")))]
 mod limits;

@@ -100,9 +100,8 @@ impl<H: CrashHarness> Stage<'_, H> {
     }
 
     fn accuse(&self, blow: Blow, point: &Point, log: &Log, error: &CaseError) -> String {
-        let Point { call, count } = point;
         format!(
-            "{}, {} at {call} {count} ({:?}), CHAINSTORE_SEED={} plan {}: {error}",
+            "{}, {} at {point:?} ({:?}), CHAINSTORE_SEED={} plan {}: {error}",
             self.harness.engine(),
             blow.name(),
             log.places_at(point).collect::<Vec<_>>(),

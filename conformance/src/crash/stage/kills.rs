@@ -9,30 +9,33 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::{Blow, CrashHarness, Log, Point, Stage, Strace, Tally};
+use super::{Blow, Calls, Log, Point, Stage, Strace, Subject, Tally};
 use crate::case::CaseError;
 use crate::crash::role::{Message, Mode, Role, Wait};
 use crate::ops::Dice;
 
 use super::actor::{Ended, Found};
 
-/// Commits of a store that is killed at random, after which it is made anew.
-const RANDOM_COMMITS_MAX: u64 = 400;
-
 /// The longest wait before a random kill.
 const RANDOM_WAIT_MICROS: usize = 60_000;
+
+/// How far a sweep goes on behind the last call of a kind.
+const BEYOND_MAX: usize = 20;
 
 /// How often a place that was missed is aimed at again.
 const ATTEMPTS_MAX: usize = 4;
 
-/// The points of a life that touch files.
-fn file_points(log: &Log) -> Vec<Point> {
-    let mut points = log.points(|_| true);
-    points.retain(|point| !log.is_memory(point));
-    points
-}
+impl<H: Subject> Stage<'_, H> {
+    /// The points of a life that are struck.
+    fn points(&self, log: &Log) -> Vec<Point> {
+        let mut points = log.points(|_| true);
+        points.retain(|point| match self.calls {
+            Calls::Files => !log.is_memory(point),
+            Calls::Changes => log.changes.contains(point),
+        });
+        points
+    }
 
-impl<H: CrashHarness> Stage<'_, H> {
     /// Lets a child with this part run to its end under the eyes of `strace`.
     ///
     /// # Errors
@@ -74,7 +77,7 @@ impl<H: CrashHarness> Stage<'_, H> {
     fn explain(&self, what: &str, error: &CaseError) -> CaseError {
         CaseError::failed(format!(
             "{}, {what}, CHAINSTORE_SEED={} plan {}: {error}",
-            self.harness.engine(),
+            self.harness.engine_name(),
             crate::ops::seed_of_run(),
             self.seed
         ))
@@ -96,10 +99,7 @@ impl<H: CrashHarness> Stage<'_, H> {
             return Ok(false);
         };
         let judged = self.judge(acked, acked + 1);
-        judged.map_err(|error| {
-            let Point { call, count } = point;
-            self.explain(&format!("killed at {call} {count}"), &error)
-        })?;
+        judged.map_err(|error| self.explain(&format!("killed at {point:?}"), &error))?;
         Ok(true)
     }
 
@@ -121,7 +121,7 @@ impl<H: CrashHarness> Stage<'_, H> {
         }
         tally.add("kills");
         // A kill leaves no mark in the log; it falls where a thread reaches the point first.
-        for place in log.places_at(point) {
+        for place in log.places_at(point).chain(&point.place_on_file()) {
             tally.strike(place);
         }
         Ok(Some(ended.acked().max(before)))
@@ -136,29 +136,69 @@ impl<H: CrashHarness> Stage<'_, H> {
         let role = self.role(commits, Wait::BeforeOpen, Mode::Crash);
         self.clear()?;
         let log = self.log(&role)?;
-        let points = file_points(&log);
+        let points = self.points(&log);
         tally.add_many("calls of the life", points.len() as u64);
         for point in log.sample(&points, stride) {
             self.clear()?;
             self.kill_at(&role, &point, 0, tally)?;
         }
-        // Threads make calls come in another order than in the life that was logged, so what was
-        // meant for one place may have struck another.
+        for point in log.points_aside().step_by(stride) {
+            self.clear()?;
+            self.kill_at(&role, &point, 0, tally)?;
+        }
+        self.sweep_missed(&role, (&log, &points), tally)?;
+        if stride > 1 {
+            return Ok(());
+        }
+        self.sweep_beyond(&role, &log, tally)
+    }
+
+    /// Aims again at places that were missed: threads make calls come in another order than in the
+    /// life that was logged, so what was meant for one place may have struck another.
+    fn sweep_missed(
+        &self,
+        role: &Role,
+        (log, points): (&Log, &[Point]),
+        tally: &mut Tally,
+    ) -> Result<(), CaseError> {
         let places: BTreeSet<&String> = points.iter().flat_map(|at| log.places_at(at)).collect();
         tally.add_many("places of the life", places.len() as u64);
         for place in places {
-            let here = points
-                .iter()
-                .filter(|at| log.places_at(at).any(|p| p == place));
-            for point in here.take(ATTEMPTS_MAX) {
+            let is_aside = |at: &Point| at.place_on_file().as_ref() == Some(place);
+            let aside = log.points_aside().filter(is_aside);
+            let is_here = |at: &&Point| log.places_at(at).any(|known| known == place);
+            let here = points.iter().filter(is_here).cloned();
+            for point in aside.chain(here).take(ATTEMPTS_MAX) {
                 if tally.places.contains_key(place) {
                     break;
                 }
                 self.clear()?;
-                self.kill_at(&role, point, 0, tally)?;
+                self.kill_at(role, &point, 0, tally)?;
             }
             if !tally.places.contains_key(place) {
                 tally.add(&format!("never struck: {place}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on behind the last call of each kind that was logged until a child comes to its end:
+    /// with threads, lives differ in length.
+    fn sweep_beyond(&self, role: &Role, log: &Log, tally: &mut Tally) -> Result<(), CaseError> {
+        let kinds: BTreeSet<&String> = log.changes.iter().map(|point| &point.call).collect();
+        for call in kinds {
+            let most = log.most.get(call).copied().unwrap_or(0);
+            for count in most + 1..=most + BEYOND_MAX {
+                let point = Point {
+                    call: call.clone(),
+                    count,
+                    file: None,
+                };
+                self.clear()?;
+                if !self.kill_at(role, &point, 0, tally)? {
+                    break;
+                }
+                tally.add("kills beyond the life that was logged");
             }
         }
         Ok(())
@@ -189,13 +229,17 @@ impl<H: CrashHarness> Stage<'_, H> {
             self.keep("killed")?;
             let again = self.role(acked + 2, Wait::BeforeOpen, Mode::Crash);
             let log = self.log(&again)?;
-            let seconds = log.sample(&file_points(&log), stride);
+            let seconds = log.sample(&self.points(&log), stride);
             for second in seconds {
                 self.restore("killed")?;
                 let (ended, log) = self.run_struck(&again, Some((Blow::Kill, &second)))?;
-                if !ended.was_killed() {
+                if ended.is_done() {
                     tally.add("not reached");
                     continue;
+                }
+                if !ended.was_killed() {
+                    let what = format!("killed at {first:?} and not again, but {ended}");
+                    return Err(CaseError::failed(what));
                 }
                 tally.add("kills in the recovery");
                 for place in log.places_at(&second) {
@@ -209,8 +253,7 @@ impl<H: CrashHarness> Stage<'_, H> {
                     acked + 1
                 };
                 self.judge(low, high).map_err(|error| {
-                    let Point { call, count } = &second;
-                    let place = format!("killed at {first:?} and again at {call} {count}");
+                    let place = format!("killed at {first:?} and again at {second:?}");
                     self.explain(&place, &error)
                 })?;
             }
@@ -219,7 +262,7 @@ impl<H: CrashHarness> Stage<'_, H> {
     }
 
     /// Kills so many children at random instants of their work, one after the other on one store
-    /// until that is long.
+    /// until that is in its last state.
     ///
     /// # Errors
     /// The first store that is wrong.
@@ -228,43 +271,71 @@ impl<H: CrashHarness> Stage<'_, H> {
         let (mut before, mut done) = (0, 0);
         self.clear()?;
         while done < kills {
-            if before > RANDOM_COMMITS_MAX {
+            if before >= self.harness.last_state() {
                 self.clear()?;
                 before = 0;
             }
             let role = self.role(u64::MAX, Wait::Never, Mode::Crash);
-            let mut actor = self.start(&role)?;
-            // Half of the waits begin with the process, so that the opening is struck as well.
-            if dice.once_in(2) {
-                while !matches!(
-                    actor.listen(Duration::from_secs(30))?,
-                    Found::Message(Message::Opened(_)) | Found::Ended(_) | Found::Silent
-                ) {}
-            }
-            let wait = Duration::from_micros(dice.below(RANDOM_WAIT_MICROS) as u64);
-            let until = Instant::now() + wait;
-            while let Some(left) = until.checked_duration_since(Instant::now()) {
-                if matches!(actor.listen(left)?, Found::Ended(_)) {
-                    break;
-                }
-            }
-            let ended = actor.kill()?;
-            if !ended.was_killed() {
+            let ended = self.kill_at_an_instant(&role, &mut dice)?;
+            if ended.was_killed() {
+                done += 1;
+                tally.add("kills");
+            } else if ended.is_done() {
+                tally.add("came to their end before they were killed");
+            } else {
                 return Err(CaseError::failed(format!("not killed, but {ended}")));
             }
-            done += 1;
-            tally.add("kills");
             let acked = ended.acked().max(before);
             tally.add_many("commits acknowledged", acked - before);
-            let found = self.judge(acked, acked + 1).map_err(|error| {
+            let explain = |error| {
                 let what = format!("random kill {done} after commit {acked}");
                 self.explain(&what, &error)
-            })?;
-            tally.add_many("commits found that were not acknowledged", found - acked);
-            // The judge has made one more commit.
-            before = found + 1;
+            };
+            let judged = self.harness.judge_store(&role, acked..=acked + 1);
+            let judged = judged.map_err(explain)?;
+            let unknown = judged.found - acked;
+            tally.add_many("commits found that were not acknowledged", unknown);
+            before = judged.left;
         }
         Ok(())
+    }
+
+    /// Starts a child with this part and kills it at some instant. The wait begins with the
+    /// process, with its store or with the first commit, so that each is struck.
+    fn kill_at_an_instant(&self, role: &Role, dice: &mut Dice) -> io::Result<Ended> {
+        let mut actor = self.start(role)?;
+        let waits_for_commit = dice.once_in(2);
+        let mut begun = dice.once_in(3);
+        while !begun {
+            begun = match actor.listen(Duration::from_secs(30))? {
+                Found::Message(Message::Opened(_)) => !waits_for_commit,
+                Found::Message(Message::Acked(_)) => true,
+                Found::Message(_) => false,
+                Found::Ended(_) | Found::Silent => true,
+            };
+        }
+        let wait = Duration::from_micros(dice.below(RANDOM_WAIT_MICROS) as u64);
+        let until = Instant::now() + wait;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            if matches!(actor.listen(left)?, Found::Ended(_)) {
+                break;
+            }
+        }
+        actor.kill()
+    }
+
+    /// Lets a child go on with the store that is here to the last state, which the judge sees.
+    ///
+    /// # Errors
+    /// When it does not come to it.
+    pub fn finish(&self) -> Result<(), CaseError> {
+        let last = self.harness.last_state();
+        let role = self.role(last, Wait::Never, Mode::Crash);
+        let ended = self.start(&role)?.finish(&mut || ())?;
+        if !ended.is_done() {
+            return Err(CaseError::failed(format!("left alone, {ended}")));
+        }
+        self.judge(last, last).map(drop)
     }
 
     /// Strikes as [`Stage::sweep`] does, over children that do wrong, until a store is found wrong:
@@ -279,7 +350,7 @@ impl<H: CrashHarness> Stage<'_, H> {
         stride: usize,
     ) -> Result<Option<usize>, CaseError> {
         let role = self.role(commits, Wait::BeforeWork, Mode::Crash);
-        let mut tally = Tally::new(self.harness.engine(), "sabotage");
+        let mut tally = Tally::new(self.harness.engine_name(), "sabotage");
         self.clear()?;
         let log = self.log(&role)?;
         let points = log.points(|call| call.contains("write") || call.contains("sync"));

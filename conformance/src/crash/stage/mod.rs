@@ -12,6 +12,7 @@ mod tally;
 
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,11 +26,72 @@ use crate::case::CaseError;
 
 pub use actor::{Actor, Ended, Found};
 pub use faults::Choice;
-pub use strace::{Blow, Log, Point, Strace, usable as strace_usable};
+pub use strace::{Blow, Calls, Log, Point, Strace, usable as strace_usable};
 pub use tally::Tally;
 
 /// How the folder around a store begins.
 const HOME: &str = "crash-";
+
+/// Commits of a store that is killed at random, after which it is made anew.
+const RANDOM_COMMITS_MAX: u64 = 400;
+
+/// What children work on, and how what they leave is judged. Every [`CrashHarness`] is one.
+///
+/// A state is a number: 0 is that of a store without a commit, and each commit leads to the next.
+/// A child says in which state it opened the store, and each state when it is there to stay.
+pub trait Subject {
+    /// What it is, without a semicolon.
+    fn engine_name(&self) -> &str;
+
+    /// A command whose process plays the part of its [`Role`].
+    ///
+    /// # Errors
+    /// When there is no such program.
+    fn child_command(&self) -> io::Result<Command>;
+
+    /// The state from which on a store that is killed at random is made anew; a child that comes
+    /// to its end has reached it.
+    fn last_state(&self) -> u64;
+
+    /// Opens the store of this part as any caller would and judges it: it is in one of these
+    /// states, whole, and takes what comes next.
+    ///
+    /// # Errors
+    /// When it is not.
+    fn judge_store(&self, role: &Role, allowed: RangeInclusive<u64>) -> Result<Judged, CaseError>;
+}
+
+/// What a judge saw and what it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The state that the store was in.
+    pub found: u64,
+    /// The state that it is in now.
+    pub left: u64,
+}
+
+impl<H: CrashHarness> Subject for H {
+    fn engine_name(&self) -> &str {
+        self.engine()
+    }
+
+    fn child_command(&self) -> io::Result<Command> {
+        self.child()
+    }
+
+    fn last_state(&self) -> u64 {
+        RANDOM_COMMITS_MAX
+    }
+
+    fn judge_store(&self, role: &Role, allowed: RangeInclusive<u64>) -> Result<Judged, CaseError> {
+        let store = self.open(&role.directory, &schema()?, &OpenOptions::new())?;
+        let found = judge(&store, role.seed, role.ballast, allowed)?;
+        let mut walk = Walk::to(role.seed, role.ballast, found, store.catalogue())?;
+        player::commit_next(&store, &mut walk)?;
+        let left = judge(&store, role.seed, role.ballast, found + 1..=found + 1)?;
+        Ok(Judged { found, left })
+    }
+}
 
 /// What an engine brings to be crashed.
 pub trait CrashHarness {
@@ -62,9 +124,10 @@ pub struct Stage<'h, H> {
     seed: u64,
     ballast: Ballast,
     sabotage: Sabotage,
+    calls: Calls,
 }
 
-impl<'h, H: CrashHarness> Stage<'h, H> {
+impl<'h, H: Subject> Stage<'h, H> {
     /// A place for stores that follow the plan of this seed.
     ///
     /// # Errors
@@ -85,6 +148,7 @@ impl<'h, H: CrashHarness> Stage<'h, H> {
             seed,
             ballast: Ballast::None,
             sabotage: Sabotage::None,
+            calls: Calls::Files,
         })
     }
 
@@ -92,6 +156,13 @@ impl<'h, H: CrashHarness> Stage<'h, H> {
     #[must_use]
     pub fn with_ballast(mut self) -> Self {
         self.ballast = Ballast::First;
+        self
+    }
+
+    /// The same with sweeps that strike these calls.
+    #[must_use]
+    pub fn striking(mut self, calls: Calls) -> Self {
+        self.calls = calls;
         self
     }
 
@@ -112,7 +183,7 @@ impl<'h, H: CrashHarness> Stage<'h, H> {
     #[must_use]
     pub fn role(&self, commits: u64, wait: Wait, mode: Mode) -> Role {
         Role {
-            engine: self.harness.engine().to_owned(),
+            engine: self.harness.engine_name().to_owned(),
             directory: self.store(),
             socket: self.home.path().join("socket"),
             seed: self.seed,
@@ -129,7 +200,7 @@ impl<'h, H: CrashHarness> Stage<'h, H> {
     /// # Errors
     /// Of the operating system.
     pub fn start(&self, role: &Role) -> io::Result<Actor> {
-        Actor::start(self.harness.child()?, role, self.home.path())
+        Actor::start(self.harness.child_command()?, role, self.home.path())
     }
 
     /// Starts a child by this command with this part, as where limits are set before.
@@ -143,9 +214,9 @@ impl<'h, H: CrashHarness> Stage<'h, H> {
     /// The command of a child.
     ///
     /// # Errors
-    /// As [`CrashHarness::child`].
+    /// As [`Subject::child_command`].
     pub fn command(&self) -> io::Result<Command> {
-        self.harness.child()
+        self.harness.child_command()
     }
 
     /// Removes the store.
@@ -178,23 +249,18 @@ impl<'h, H: CrashHarness> Stage<'h, H> {
         copy_folder(&self.home.path().join(name), &self.store())
     }
 
-    /// Opens the store here, judges it, and commits once more. Returns the state it was in.
+    /// Opens the store here, judges it, and lets it take what comes next. Returns the state it was
+    /// in.
     ///
     /// # Errors
-    /// When it cannot be opened, is in no state that it may be in, or takes no commit.
+    /// When it cannot be opened, is in no state that it may be in, or does not go on.
     pub fn judge(&self, low: u64, high: u64) -> Result<u64, CaseError> {
-        let open = || {
-            self.harness
-                .open(&self.store(), &schema()?, &OpenOptions::new())
-        };
-        let store = open()?;
-        let found = judge(&store, self.seed, self.ballast, low..=high)?;
-        let mut walk = Walk::to(self.seed, self.ballast, found, store.catalogue())?;
-        player::commit_next(&store, &mut walk)?;
-        judge(&store, self.seed, self.ballast, found + 1..=found + 1)?;
-        Ok(found)
+        let role = self.role(high, Wait::Never, Mode::Crash);
+        Ok(self.harness.judge_store(&role, low..=high)?.found)
     }
+}
 
+impl<H: CrashHarness> Stage<'_, H> {
     /// Makes the store here by this many commits, in this process.
     ///
     /// # Errors

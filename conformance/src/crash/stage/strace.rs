@@ -3,10 +3,12 @@
 //!
 //! Invariants: it is attached only while the child waits, so that nothing but the part under test
 //! is counted; the count of an injection is one of its kind of call and of a thread, so a sweep
-//! goes kind by kind up to the most that any thread made; a process that is killed at a call has
-//! not made it. Detaching leaves the child running and lifts the fault.
+//! goes kind by kind up to the most that any thread made; what threads beside the busiest do is
+//! reached by counting the calls on one file alone; a process that is killed at a call has not made
+//! it. Detaching leaves the child running and lifts the fault.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,8 @@ const CALLS: &[&str] = &[
     "mkdir",
     "mkdirat",
     "rmdir",
+    "copy_file_range",
+    "sendfile",
     "openat",
     "open",
     "creat",
@@ -74,12 +78,34 @@ impl Blow {
 }
 
 /// A call of a child, by kind and by count in its thread.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Point {
     /// The call's name.
     pub call: String,
     /// Which one of that name, from 1.
     pub count: usize,
+    /// The file on which the calls are counted; without one all are.
+    pub file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.call, self.count)?;
+        match &self.file {
+            Some(file) => write!(f, " on {}", file.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which calls a sweep of kills strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// All that touch files.
+    Files,
+    /// Those that change a file or a name. A kill at any other leaves what a kill at the next of
+    /// these leaves.
+    Changes,
 }
 
 /// An attached `strace`.
@@ -120,7 +146,10 @@ impl Strace {
             .arg(log)
             .arg("-e")
             .arg(format!("trace={WORD},{}", calls.join(",")));
-        if let Some((blow, Point { call, count })) = blow {
+        if let Some((blow, Point { call, count, file })) = blow {
+            if let Some(file) = file {
+                command.arg("-P").arg(file);
+            }
             let what = match blow {
                 Blow::Kill => format!("signal=KILL:when={count}"),
                 Blow::Error(errno) => format!("error={errno}:when={count}"),
@@ -167,6 +196,17 @@ impl Strace {
     }
 }
 
+/// What one thread of a child did, while a log is read.
+#[derive(Default)]
+struct Thread<'t> {
+    all: usize,
+    calls: BTreeMap<&'t str, usize>,
+    /// The changes, by call and file.
+    on_file: BTreeMap<(&'t str, &'t str), usize>,
+    /// The place of the last call.
+    last: String,
+}
+
 /// What a child did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
@@ -176,6 +216,10 @@ pub struct Log {
     pub places: BTreeMap<String, usize>,
     /// What each point was, over all threads.
     pub at: BTreeMap<Point, BTreeSet<String>>,
+    /// The points that changed a file or a name, in one thread at least.
+    pub changes: BTreeSet<Point>,
+    /// The last call of each kind on each file by a thread that is not the busiest.
+    pub asides: Vec<Point>,
     /// The places that were struck.
     pub struck: BTreeSet<String>,
     /// Words that the child sent to its parent after the last strike.
@@ -185,15 +229,14 @@ pub struct Log {
 impl Log {
     fn parse(text: &str) -> Self {
         let mut log = Self::default();
-        let mut threads: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        let mut last: BTreeMap<&str, String> = BTreeMap::new();
+        let mut threads: BTreeMap<&str, Thread<'_>> = BTreeMap::new();
         for line in text.lines() {
-            let Some((thread, rest)) = line.split_once(' ') else {
+            let Some((name, rest)) = line.split_once(' ') else {
                 continue;
             };
             let rest = rest.trim_start();
-            let resumed = rest.starts_with("<... ");
-            if !resumed {
+            let thread = threads.entry(name).or_default();
+            if !rest.starts_with("<... ") {
                 let Some((call, arguments)) = rest.split_once('(') else {
                     continue;
                 };
@@ -203,29 +246,63 @@ impl Log {
                 if !CALLS.contains(&call) {
                     continue;
                 }
-                let count = threads.entry((thread, call)).or_default();
-                *count += 1;
-                let point = Point {
-                    call: call.to_owned(),
-                    count: *count,
-                };
-                let place = format!("{call} {}", file_in(arguments));
-                *log.places.entry(place.clone()).or_default() += 1;
-                log.at.entry(point).or_default().insert(place.clone());
-                last.insert(thread, place);
+                log.note(thread, call, arguments);
             }
-            if rest.contains("(INJECTED)")
-                && let Some(place) = last.get(thread)
-            {
-                log.struck.insert(place.clone());
+            if rest.contains("(INJECTED)") && !thread.last.is_empty() {
+                log.struck.insert(thread.last.clone());
                 log.words_after = 0;
             }
         }
-        for ((_, call), count) in threads {
-            let most = log.most.entry(call.to_owned()).or_default();
-            *most = (*most).max(count);
+        let busiest = threads.values().map(|thread| thread.all).max();
+        let mut asides: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let mut was_busiest = false;
+        for thread in threads.values() {
+            for (call, count) in &thread.calls {
+                let most = log.most.entry((*call).to_owned()).or_default();
+                *most = (*most).max(*count);
+            }
+            if !was_busiest && Some(thread.all) == busiest {
+                was_busiest = true;
+                continue;
+            }
+            for (place, count) in &thread.on_file {
+                let most = asides.entry(*place).or_default();
+                *most = (*most).max(*count);
+            }
         }
+        let asides = asides.into_iter().map(|((call, file), count)| Point {
+            call: call.to_owned(),
+            count,
+            file: Some(file.into()),
+        });
+        log.asides = asides.collect();
         log
+    }
+
+    /// Notes that a thread made a call.
+    fn note<'t>(&mut self, thread: &mut Thread<'t>, call: &'t str, arguments: &'t str) {
+        let count = thread.calls.entry(call).or_default();
+        *count += 1;
+        thread.all += 1;
+        let point = Point {
+            call: call.to_owned(),
+            count: *count,
+            file: None,
+        };
+        let place = format!("{call} {}", file_in(arguments));
+        *self.places.entry(place.clone()).or_default() += 1;
+        let opens = call == "open" || call == "openat";
+        let makes = ["O_CREAT", "O_TRUNC"]
+            .iter()
+            .any(|flag| arguments.contains(flag));
+        if call != "mmap" && (makes || !opens) {
+            self.changes.insert(point.clone());
+            if let Some(path) = path_in(arguments).filter(|path| path.starts_with('/')) {
+                *thread.on_file.entry((call, path)).or_default() += 1;
+            }
+        }
+        self.at.entry(point).or_default().insert(place.clone());
+        thread.last = place;
     }
 
     /// Every point whose calls are wanted, kind by kind.
@@ -258,6 +335,16 @@ impl Log {
         self.at.get(point).into_iter().flatten()
     }
 
+    /// The points of each call on each file by a thread that is not the busiest, in their order.
+    pub fn points_aside(&self) -> impl Iterator<Item = Point> {
+        self.asides.iter().flat_map(|last| {
+            (1..=last.count).map(|count| Point {
+                count,
+                ..last.clone()
+            })
+        })
+    }
+
     /// Whether a point, in one thread at least, takes memory and touches no file.
     #[must_use]
     pub fn is_memory(&self, point: &Point) -> bool {
@@ -265,9 +352,8 @@ impl Log {
     }
 }
 
-/// The file that the arguments of a call name, its numbers replaced, so that all of one kind are
-/// one.
-fn file_in(arguments: &str) -> String {
+/// The path that the arguments of a call name.
+fn path_in(arguments: &str) -> Option<&str> {
     // A path in quotes is what a call names; one in angle brackets is behind a descriptor. What is
     // in brackets without a path is a remark of strace's.
     let quoted = arguments.split('"').nth(1).filter(|path| !path.is_empty());
@@ -275,9 +361,28 @@ fn file_in(arguments: &str) -> String {
         let bracketed = arguments.split(['<', '>']).nth(1);
         bracketed.filter(|path| path.starts_with('/'))
     };
-    let Some(path) = quoted.or_else(behind) else {
-        return "memory".to_owned();
-    };
+    quoted.or_else(behind)
+}
+
+/// The file that the arguments of a call name.
+fn file_in(arguments: &str) -> String {
+    path_in(arguments).map_or_else(|| "memory".to_owned(), general)
+}
+
+impl Point {
+    /// The place of a point that is counted on one file.
+    pub(super) fn place_on_file(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        Some(format!(
+            "{} {}",
+            self.call,
+            general(&file.to_string_lossy())
+        ))
+    }
+}
+
+/// The name of a file, its numbers replaced, so that all of one kind are one.
+fn general(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
     if name.starts_with(HOME) {
         return "the folder around the store".to_owned();
@@ -318,5 +423,11 @@ mod tests {
         assert_eq!(log.places.get("mmap memory"), Some(&2));
         assert!(log.struck.contains("pwrite64 data.redb"));
         assert_eq!(log.points(|call| call == "pwrite64").len(), 2);
+        // The open reads, and the mapping changes no file.
+        assert_eq!(log.changes.len(), 3);
+        let asides: Vec<String> = log.points_aside().map(|at| format!("{at:?}")).collect();
+        assert_eq!(asides, ["pwrite64 1 on /x/data.redb"]);
+        let places: Vec<_> = log.points_aside().map(|at| at.place_on_file()).collect();
+        assert_eq!(places, [Some("pwrite64 data.redb".to_owned())]);
     }
 }

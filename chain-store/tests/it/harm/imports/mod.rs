@@ -1,0 +1,169 @@
+//! Imports that are killed: a child imports a chain file into a store of each durable engine, with
+//! bodies as rows and in segments, and is killed with `SIGKILL` at each system call of a short
+//! import from the making of the store to its closing, at each of the recovery, and at random in a
+//! long one. See `judge` for what must be true afterwards.
+//!
+//! The count of a call is one of its thread. RocksDB has threads and so has the log that writes
+//! segments in advance, so the n-th call of a kind is not the same one in every life: a sweep
+//! strikes what other threads did file by file, goes on behind the last call that was logged until
+//! a child comes to its end, aims again at places that it missed, and counts what it struck. Struck
+//! are the calls that change a file or a name; at full scale all of them, in plain runs a tenth and
+//! the first of each place.
+
+mod chains;
+mod judge;
+mod work;
+
+use std::path::PathBuf;
+
+use chain_store::{Bodies, EngineName};
+use conformance::crash::{Calls, Role, Sabotage, Stage, Tally};
+use conformance::{scaled, seed_of_run};
+
+use super::crash::{durable, has_strace, stride};
+use chains::Chain;
+use judge::{Imported, Then};
+use work::{Length, Work};
+
+/// Not a test of its own: the body of the child, which the tests start.
+#[test]
+fn child_process() {
+    let Some(role) = Role::of_process() else {
+        return;
+    };
+    let played = work::play(&role);
+    assert!(played.is_ok(), "{}", played.unwrap_err());
+    // What the test runner would still write is not part of the child's life.
+    std::process::exit(0);
+}
+
+/// Where files are in memory, if there is such a place with room. What the death of a process leaves
+/// is in the caches of the system on any medium, and syncs take most of the time otherwise.
+fn folder() -> PathBuf {
+    const ROOM_BYTES: u64 = 1 << 30;
+    let memory = PathBuf::from("/dev/shm");
+    let has_room = rustix::fs::statvfs(&memory)
+        .is_ok_and(|there| there.f_bavail.saturating_mul(there.f_frsize) >= ROOM_BYTES);
+    if has_room {
+        memory
+    } else {
+        std::env::temp_dir()
+    }
+}
+
+fn killed_at_each_call(engine: EngineName, bodies: Bodies, calls_of_one: usize) {
+    if !has_strace("kills of imports at each system call") {
+        return;
+    }
+    for chain in Chain::ALL {
+        let work = Work {
+            engine,
+            bodies,
+            chain,
+            length: Length::Short,
+        };
+        let imported = Imported::new(work, Then::Finish, &folder()).unwrap();
+        let stage = Stage::new_in(&imported, 21, &folder())
+            .unwrap()
+            .striking(Calls::Changes);
+        let what = format!(
+            "import of {} into {bodies}, killed at system calls",
+            chain.word()
+        );
+        let mut tally = Tally::new(engine.as_str(), &what);
+        let done = stage
+            .sweep(imported.all(), stride(calls_of_one), &mut tally)
+            .and_then(|()| {
+                // The same again for each of several first kills.
+                let one_in = stride(calls_of_one * calls_of_one);
+                stage.sweep_recovery(scaled(3), one_in, &mut tally)
+            });
+        tally.publish("crash.jsonl").unwrap();
+        assert!(done.is_ok(), "{}", done.unwrap_err());
+        let all = tally.count("calls of the life");
+        assert!(all > 30, "a life of {all} calls is no life");
+    }
+}
+
+fn killed_at_random(engine: EngineName, bodies: Bodies) {
+    for chain in Chain::ALL {
+        let work = Work {
+            engine,
+            bodies,
+            chain,
+            length: Length::Long,
+        };
+        let imported = Imported::new(work, Then::Leave, &folder()).unwrap();
+        let stage = Stage::new_in(&imported, 22, &folder()).unwrap();
+        let what = format!("import of {} into {bodies}, killed at random", chain.word());
+        let mut tally = Tally::new(engine.as_str(), &what);
+        let done = stage
+            .kill_at_random(scaled(30), &mut tally)
+            .and_then(|()| stage.finish());
+        println!("CHAINSTORE_SEED={}", seed_of_run());
+        tally.publish("crash.jsonl").unwrap();
+        assert!(done.is_ok(), "{}", done.unwrap_err());
+    }
+}
+
+macro_rules! engines {
+    ($($feature:literal $module:ident $name:ident $calls_of_one:literal)*) => {
+        $(
+            #[cfg(feature = $feature)]
+            mod $module {
+                use super::*;
+
+                #[test]
+                fn rows_killed_at_each_system_call() {
+                    killed_at_each_call(EngineName::$name, Bodies::Store, $calls_of_one);
+                }
+
+                #[test]
+                fn segments_killed_at_each_system_call() {
+                    killed_at_each_call(EngineName::$name, Bodies::Segments, $calls_of_one);
+                }
+
+                #[test]
+                fn rows_killed_at_random() {
+                    killed_at_random(EngineName::$name, Bodies::Store);
+                }
+
+                #[test]
+                fn segments_killed_at_random() {
+                    killed_at_random(EngineName::$name, Bodies::Segments);
+                }
+            }
+        )*
+    };
+}
+
+engines! {
+    "redb" redb Redb 1
+    "lmdb" lmdb Lmdb 1
+    "rocks" rocks Rocks 2
+}
+
+#[test]
+fn imports_that_do_wrong_are_found_out() {
+    if !has_strace("kills of imports that do wrong") {
+        return;
+    }
+    let engine = durable().next().unwrap();
+    for bodies in Bodies::ALL {
+        let work = Work {
+            engine,
+            bodies,
+            chain: Chain::Antelope,
+            length: Length::Short,
+        };
+        let imported = Imported::new(work, Then::Finish, &folder()).unwrap();
+        for sabotage in [Sabotage::AckFirst, Sabotage::Torn] {
+            let stage = Stage::new_in(&imported, 23, &folder())
+                .unwrap()
+                .with_sabotage(sabotage);
+            let kills = stage.kills_until_wrong(imported.all(), 10).unwrap();
+            println!("{engine} {bodies} {sabotage:?}: found out by kill {kills:?}");
+            assert!(kills.is_some(), "{sabotage:?} was not found out");
+        }
+    }
+}
