@@ -19,7 +19,7 @@ use crate::crash::role::{Message, ROLE_VARIABLE, Role};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How often a silent child is looked at.
-const GLANCE: Duration = Duration::from_millis(5);
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// A child process at work.
 #[derive(Debug)]

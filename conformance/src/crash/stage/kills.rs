@@ -31,7 +31,7 @@ impl<H: Subject> Stage<'_, H> {
         let mut points = log.points(|_| true);
         points.retain(|point| match self.calls {
             Calls::Files => !log.is_memory(point),
-            Calls::Changes => log.changes.contains(point),
+            Calls::Changes => log.changes.contains_key(point),
         });
         points
     }
@@ -161,14 +161,15 @@ impl<H: Subject> Stage<'_, H> {
         (log, points): (&Log, &[Point]),
         tally: &mut Tally,
     ) -> Result<(), CaseError> {
-        let places: BTreeSet<&String> = points.iter().flat_map(|at| log.places_at(at)).collect();
+        let places: BTreeSet<&String> = match self.calls {
+            Calls::Files => points.iter().flat_map(|at| log.places_at(at)).collect(),
+            Calls::Changes => log.changes.values().flatten().collect(),
+        };
         tally.add_many("places of the life", places.len() as u64);
         for place in places {
-            let is_aside = |at: &Point| at.place_on_file().as_ref() == Some(place);
-            let aside = log.points_aside().filter(is_aside);
             let is_here = |at: &&Point| log.places_at(at).any(|known| known == place);
             let here = points.iter().filter(is_here).cloned();
-            for point in aside.chain(here).take(ATTEMPTS_MAX) {
+            for point in log.points_on_files(place).chain(here).take(ATTEMPTS_MAX) {
                 if tally.places.contains_key(place) {
                     break;
                 }
@@ -185,7 +186,7 @@ impl<H: Subject> Stage<'_, H> {
     /// Goes on behind the last call of each kind that was logged until a child comes to its end:
     /// with threads, lives differ in length.
     fn sweep_beyond(&self, role: &Role, log: &Log, tally: &mut Tally) -> Result<(), CaseError> {
-        let kinds: BTreeSet<&String> = log.changes.iter().map(|point| &point.call).collect();
+        let kinds: BTreeSet<&String> = log.changes.keys().map(|point| &point.call).collect();
         for call in kinds {
             let most = log.most.get(call).copied().unwrap_or(0);
             for count in most + 1..=most + BEYOND_MAX {

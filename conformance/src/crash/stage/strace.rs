@@ -216,10 +216,13 @@ pub struct Log {
     pub places: BTreeMap<String, usize>,
     /// What each point was, over all threads.
     pub at: BTreeMap<Point, BTreeSet<String>>,
-    /// The points that changed a file or a name, in one thread at least.
-    pub changes: BTreeSet<Point>,
-    /// The last call of each kind on each file by a thread that is not the busiest.
-    pub asides: Vec<Point>,
+    /// The points that changed a file or a name, in one thread at least, each with the places that
+    /// it changed.
+    pub changes: BTreeMap<Point, BTreeSet<String>>,
+    /// The last change of each kind on each file.
+    pub last_on_file: Vec<Point>,
+    /// The same by threads beside the busiest.
+    pub last_aside: Vec<Point>,
     /// The places that were struck.
     pub struck: BTreeSet<String>,
     /// Words that the child sent to its parent after the last strike.
@@ -253,29 +256,15 @@ impl Log {
                 log.words_after = 0;
             }
         }
-        let busiest = threads.values().map(|thread| thread.all).max();
-        let mut asides: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        let mut was_busiest = false;
-        for thread in threads.values() {
-            for (call, count) in &thread.calls {
-                let most = log.most.entry((*call).to_owned()).or_default();
-                *most = (*most).max(*count);
-            }
-            if !was_busiest && Some(thread.all) == busiest {
-                was_busiest = true;
-                continue;
-            }
-            for (place, count) in &thread.on_file {
-                let most = asides.entry(*place).or_default();
-                *most = (*most).max(*count);
-            }
+        for (call, count) in threads.values().flat_map(|thread| &thread.calls) {
+            let most = log.most.entry((*call).to_owned()).or_default();
+            *most = (*most).max(*count);
         }
-        let asides = asides.into_iter().map(|((call, file), count)| Point {
-            call: call.to_owned(),
-            count,
-            file: Some(file.into()),
-        });
-        log.asides = asides.collect();
+        let busiest = threads.iter().max_by_key(|(_, thread)| thread.all);
+        let busiest = busiest.map(|(name, _)| *name);
+        log.last_on_file = last_on_file(threads.values());
+        let aside = threads.iter().filter(|(name, _)| Some(**name) != busiest);
+        log.last_aside = last_on_file(aside.map(|(_, thread)| thread));
         log
     }
 
@@ -296,7 +285,8 @@ impl Log {
             .iter()
             .any(|flag| arguments.contains(flag));
         if call != "mmap" && (makes || !opens) {
-            self.changes.insert(point.clone());
+            let changed = self.changes.entry(point.clone()).or_default();
+            changed.insert(place.clone());
             if let Some(path) = path_in(arguments).filter(|path| path.starts_with('/')) {
                 *thread.on_file.entry((call, path)).or_default() += 1;
             }
@@ -335,13 +325,22 @@ impl Log {
         self.at.get(point).into_iter().flatten()
     }
 
-    /// The points of each call on each file by a thread that is not the busiest, in their order.
+    /// The points of each change of each file by threads beside the busiest, in their order.
     pub fn points_aside(&self) -> impl Iterator<Item = Point> {
-        self.asides.iter().flat_map(|last| {
+        self.last_aside.iter().flat_map(|last| {
             (1..=last.count).map(|count| Point {
                 count,
                 ..last.clone()
             })
+        })
+    }
+
+    /// The first change of each file that is this place.
+    pub fn points_on_files<'l>(&'l self, place: &'l str) -> impl Iterator<Item = Point> + 'l {
+        let here = move |last: &&Point| last.place_on_file().as_deref() == Some(place);
+        self.last_on_file.iter().filter(here).map(|last| Point {
+            count: 1,
+            ..last.clone()
         })
     }
 
@@ -350,6 +349,21 @@ impl Log {
     pub fn is_memory(&self, point: &Point) -> bool {
         self.places_at(point).any(|place| place == "mmap memory")
     }
+}
+
+/// The last change of each kind on each file by any of these threads.
+fn last_on_file<'t>(threads: impl Iterator<Item = &'t Thread<'t>>) -> Vec<Point> {
+    let mut last: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (place, count) in threads.flat_map(|thread| &thread.on_file) {
+        let most = last.entry(*place).or_default();
+        *most = (*most).max(*count);
+    }
+    let points = last.into_iter().map(|((call, file), count)| Point {
+        call: call.to_owned(),
+        count,
+        file: Some(file.into()),
+    });
+    points.collect()
 }
 
 /// The path that the arguments of a call name.

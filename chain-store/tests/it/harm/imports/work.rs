@@ -24,6 +24,10 @@ pub(super) type Failed = Box<dyn Error + Send + Sync>;
 /// The variable that names the file to a child.
 pub(super) const FILE: &str = "CHAINSTORE_TEST_IMPORT_FILE";
 
+/// Memory of a store for caches and buffers: so little that it is opened fast, and that a long
+/// import flushes and compacts.
+const MEMORY_BUDGET_BYTES: u64 = 1 << 20;
+
 /// How long an import is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
@@ -37,7 +41,7 @@ impl Length {
     pub(super) const fn blocks(self) -> u32 {
         match self {
             Self::Short => 6,
-            Self::Long => 2_000,
+            Self::Long => 3_000,
         }
     }
 
@@ -146,13 +150,14 @@ impl Work {
     /// Opens the store in this directory, which is made if there is none.
     pub(super) fn open(self, directory: &Path) -> Result<Opened, Failed> {
         let checksum = ChecksumSetting::None;
-        let opener = Opener {
+        let mut opener = Opener {
             schema: match self.chain {
                 Chain::Antelope => FileImport::schema(self.bodies, checksum)?,
                 Chain::Bitcoin => BitcoinImport::schema(self.bodies, checksum)?,
             },
             ..Opener::default()
         };
+        opener.options.memory_budget_bytes = Some(MEMORY_BUDGET_BYTES);
         let url = StoreUrl::Engine(self.engine, directory.to_owned());
         let store = Arc::new(opener.open(&url)?.0);
         let blocks = Blocks::open_with(&store, &self.length.segments())?;
