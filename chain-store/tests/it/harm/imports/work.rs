@@ -14,6 +14,7 @@ use chain_store::{
     Opener, SegmentOptions, StoreUrl,
 };
 use conformance::crash::{Message, Role, Sabotage, Voice, Wait};
+use conformance::scaled;
 use storage_api::blocks::{BlockIndex, BlockStore, Height};
 use storage_api::{ChecksumSetting, Durability, KvStore, Reader, WriteBatch, Writer};
 
@@ -33,15 +34,15 @@ const MEMORY_BUDGET_BYTES: u64 = 1 << 20;
 pub(super) enum Length {
     /// Few blocks in tiny segments: every system call is struck.
     Short,
-    /// Thousands of blocks in small segments.
+    /// Thousands of blocks in small segments, hundreds in plain runs.
     Long,
 }
 
 impl Length {
-    pub(super) const fn blocks(self) -> u32 {
+    pub(super) fn blocks(self) -> u32 {
         match self {
             Self::Short => 6,
-            Self::Long => 3_000,
+            Self::Long => scaled(3_000) as u32,
         }
     }
 
