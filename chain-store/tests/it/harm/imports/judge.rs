@@ -44,10 +44,29 @@ pub(super) struct Imported {
     file: PathBuf,
     _folder: tempfile::TempDir,
     blocks: Vec<FiledBlock>,
-    /// What an undisturbed import had in each state: all rows, where they are few, and the summary.
-    contents: BTreeMap<u64, Rows>,
-    summaries: BTreeMap<u64, BitcoinSummary>,
+    states: States,
     last: BlocksDigest,
+}
+
+/// What an undisturbed import had in its states.
+#[derive(Default)]
+struct States {
+    /// All rows: in each state where they are few, otherwise in the first and the last.
+    contents: BTreeMap<u64, Rows>,
+    /// What is kept beside the blocks.
+    summaries: BTreeMap<u64, BitcoinSummary>,
+}
+
+impl States {
+    fn note(&mut self, work: Work, store: &AnyStore, state: u64) -> Result<(), Failed> {
+        if work.length == Length::Short {
+            self.contents.insert(state, rows(store)?);
+        }
+        if let Some(beside) = summary(work, store)? {
+            self.summaries.insert(state, beside);
+        }
+        Ok(())
+    }
 }
 
 /// Fails unless two things are the same.
@@ -112,18 +131,11 @@ impl Imported {
         )?;
         let mut opened = work.open(&folder.path().join("undisturbed"))?;
         let store = Arc::clone(&opened.store);
-        let mut contents = BTreeMap::from([(0, rows(&store)?)]);
-        let mut summaries = BTreeMap::new();
+        let mut states = States::default();
+        states.contents.insert(0, rows(&store)?);
         let mut noted = Ok(());
         opened.import.file(&file, &mut |report: &ImportReport| {
-            let mut note = || -> Result<(), Failed> {
-                if work.length == Length::Short {
-                    contents.insert(report.blocks, rows(&store)?);
-                }
-                summaries.extend(summary(work, &store)?.map(|it| (report.blocks, it)));
-                Ok(())
-            };
-            noted = note();
+            noted = states.note(work, &store, report.blocks);
             if noted.is_ok() {
                 ControlFlow::Continue(())
             } else {
@@ -131,7 +143,7 @@ impl Imported {
             }
         })?;
         noted?;
-        contents.insert(blocks.len() as u64, rows(&store)?);
+        states.contents.insert(blocks.len() as u64, rows(&store)?);
         let imported = Self {
             words: work.words(),
             work,
@@ -140,8 +152,7 @@ impl Imported {
             _folder: folder,
             last: digest(&opened)?,
             blocks,
-            contents,
-            summaries,
+            states,
         };
         let all = imported.all();
         imported.compare(&opened, &(all..=all))?;
@@ -188,7 +199,11 @@ impl Imported {
             same("findings in segments", &checked.segments.len(), &0)?;
         }
         let beside = summary(self.work, store)?;
-        same("summary", &beside.as_ref(), &self.summaries.get(&found))?;
+        same(
+            "summary",
+            &beside.as_ref(),
+            &self.states.summaries.get(&found),
+        )?;
         if let Some(beside) = beside {
             let table = store.catalogue().id(UnspentSet::TABLES[0].name())?;
             let rows = RangeDigest::compute(&view, table, KeyRange::all(), &mut |_| {})?.rows();
@@ -199,7 +214,7 @@ impl Imported {
             let is_there = state.preamble(&view)?.is_some();
             same("the beginning of the log", &is_there, &(found > 0))?;
         }
-        if let Some(expected) = self.contents.get(&found) {
+        if let Some(expected) = self.states.contents.get(&found) {
             same("rows", &rows(store)?, expected)?;
         }
         Ok(found)

@@ -37,8 +37,8 @@ fn child_process() {
     std::process::exit(0);
 }
 
-/// Where files are in memory, if there is such a place with room. What the death of a process leaves
-/// is in the caches of the system on any medium, and syncs take most of the time otherwise.
+/// Where files are in memory, if there is such a place with room. What the death of a process
+/// leaves is in the caches of the system on any medium, and syncs take most of the time otherwise.
 fn folder() -> PathBuf {
     const ROOM_BYTES: u64 = 1 << 30;
     let memory = PathBuf::from("/dev/shm");
