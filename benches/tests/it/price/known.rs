@@ -145,7 +145,7 @@ pub(super) const KNOWN: &[Known] = &[
     known("lmdb", Op::ScanReverse, Static, (116.0, 0.0), ROW),
     known("lmdb", Op::ScanReverse, Any, (136.0, 0.0), ROW),
     known("lmdb", Op::BeginRead, Static, (657.0, 0.0), VIEW),
-    known("lmdb", Op::BeginRead, Any, (700.0, 0.0), VIEW),
+    known("lmdb", Op::BeginRead, Any, (740.0, 0.0), VIEW),
     known("lmdb", Op::Batch1, Static, (4959.0, 0.0), COMMIT),
     known("lmdb", Op::Batch1, Any, (4971.0, 0.0), COMMIT),
     known("lmdb", Op::Batch100, Static, (354.0, 0.0), COMMIT),
