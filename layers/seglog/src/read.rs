@@ -53,8 +53,10 @@ impl Wanted {
     /// Whether its record lies right behind this one, in the same segment.
     #[must_use]
     pub const fn follows(&self, before: &Place) -> bool {
-        let end = before.offset + crate::HEADER_BYTES + before.payload_bytes as u64;
-        self.place.segment.get() == before.segment.get() && self.place.offset == end
+        let bytes = crate::HEADER_BYTES + before.payload_bytes as u64;
+        // Places come from rows, which may say anything.
+        self.place.segment.get() == before.segment.get()
+            && self.place.offset == before.offset.saturating_add(bytes)
     }
 }
 
