@@ -77,6 +77,9 @@ fn table(names: &[String], samples: &[Samples], len: usize, blocks: usize) -> Ta
     let mut table = Table::new([head.as_str()].into_iter().chain(COLUMNS));
     for (name, of) in names.iter().zip(samples) {
         let cells = of.0.iter().enumerate().map(|(column, laps)| {
+            if laps.is_empty() {
+                return "-".to_owned();
+            }
             let median = Summary::of(laps).map_or(f64::NAN, |summary| summary.median);
             // Times of the plain file over those of the subject: above one it is faster.
             let times = ratio(&samples[0].0[column], laps);
@@ -125,7 +128,7 @@ fn run(arguments: &Arguments) -> Result<String> {
                     Some(program) if at >= ours.len() => {
                         work.measure_in(program, name, &mut samples[at])
                     }
-                    _ => work.measure(&|dir| make(name, dir), &mut samples[at]),
+                    _ => work.measure(&|dir| make(name, len, dir), &mut samples[at]),
                 };
                 measured.with_context(|| name.clone())?;
             }
@@ -139,9 +142,9 @@ fn run(arguments: &Arguments) -> Result<String> {
          Segments and rows compare a checksum of each body that they give where the engine \
          does; the plain file compares nothing, keeps its offsets in memory and has no index. \
          Segments and rows are read in one view. `mem` forgets on exit. Before those that count, \
-         24 MiB of blocks are stored; segments are of 16 MiB. fjall keeps values apart from keys \
-         and syncs its journal; parity-db is told nothing about syncs and closed at the end, and \
-         its scan is a read of every height. Machine: {}; stores \
+         12 MiB of blocks are stored; segments are of 8 MiB, of the largest bodies of 128 MiB. \
+         fjall keeps values apart from keys and syncs its journal; parity-db is told nothing about \
+         syncs and closed at the end, and its scan is a read of every height. Machine: {}; stores \
          on {}; load average {} at the end. Versions: {}.",
         arguments.rounds,
         machine::hardware(),
@@ -174,7 +177,7 @@ fn main() -> Result<()> {
         let work = Work::new(700, 35_000, 300, dir.path());
         let engines: Vec<EngineName> = EngineName::compiled().collect();
         return blocks::names(&engines).iter().try_for_each(|name| {
-            let make = |dir: &std::path::Path| make(name, dir);
+            let make = |dir: &std::path::Path| make(name, 700, dir);
             work.measure(&make, &mut Samples::default())
         });
     }

@@ -40,12 +40,15 @@ pub const SIZES: [usize; 3] = [1_000, 20_000, 1_000_000];
 /// How many blocks of the smallest length weigh as much as one of each.
 pub const SHARES: [usize; 3] = [1, 4, 40];
 
-/// Bytes of a segment: short ones, so that some are begun and ended in every measurement.
-const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of a segment: of small bodies short ones, so that what a segment costs is in every
+/// measurement as often as it would be in a long life; of large ones the default.
+const fn segment_bytes_max(len: usize) -> u64 {
+    if len < 1_000_000 { 8 << 20 } else { 128 << 20 }
+}
 
 /// Bytes that are stored before anything is timed, in groups of so many: a node is older than its
 /// first segment.
-pub const WARM_BYTES: usize = 24 << 20;
+pub const WARM_BYTES: usize = 12 << 20;
 const WARM_GROUP_BYTES: usize = 60_000;
 
 /// Bodies that are drawn; blocks take them in turn.
@@ -110,18 +113,26 @@ pub fn names(engines: &[EngineName]) -> Vec<String> {
     names
 }
 
-/// Makes a subject of this program.
+/// Makes a subject of this program, for bodies of this length.
 ///
 /// # Errors
 /// A name that is none; what making it says.
-pub fn make(name: &str, dir: &Path) -> Result<Box<dyn Subject>> {
+pub fn make(name: &str, len: usize, dir: &Path) -> Result<Box<dyn Subject>> {
+    let segment_bytes_max = segment_bytes_max(len);
     Ok(match name {
         "plain file" => Box::new(Plain::new(dir)?),
         "four syncs" => Box::new(FourSyncs::new(dir)?),
-        "segmented log" => Box::new(Segments::new(dir)?),
+        "segmented log" => Box::new(Segments::new(dir, segment_bytes_max)?),
         name => {
             if let Some(engine) = name.strip_prefix("segments beside ") {
-                Box::new(Over::<SegmentBlocks<AnyStore>>::new(engine.parse()?, dir)?)
+                {
+                    let over = Over::<SegmentBlocks<AnyStore>>::new(
+                        engine.parse()?,
+                        dir,
+                        segment_bytes_max,
+                    );
+                    Box::new(over?)
+                }
             } else if let Some(engine) = name.strip_prefix("rows of ") {
                 Box::new(Over::<KvBlocks>::new(engine.parse()?, dir)?)
             } else {

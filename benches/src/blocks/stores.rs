@@ -15,7 +15,7 @@ use seglog::{Log, LogOptions, Place};
 use storage_api::blocks::{BlockHash, BlockQuery, BlockStore, Height, KvBlocks, NewBlock};
 use storage_api::{ChecksumSetting, Durability, KvStore, WriteTxn};
 
-use super::{SEGMENT_BYTES_MAX, Subject};
+use super::Subject;
 
 /// The segmented log alone, the places in memory.
 pub(super) struct Segments {
@@ -25,9 +25,9 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    pub(super) fn new(dir: &Path) -> Result<Self> {
+    pub(super) fn new(dir: &Path, segment_bytes_max: u64) -> Result<Self> {
         let options = LogOptions {
-            segment_bytes_max: SEGMENT_BYTES_MAX,
+            segment_bytes_max,
             ..LogOptions::default()
         };
         let (log, _) = Log::open(Arc::new(Folder::new(dir)), options)?;
@@ -98,14 +98,14 @@ fn open(engine: EngineName, dir: &Path, schema: storage_api::Schema) -> Result<A
 }
 
 impl Over<SegmentBlocks<AnyStore>> {
-    pub(super) fn new(engine: EngineName, dir: &Path) -> Result<Self> {
+    pub(super) fn new(engine: EngineName, dir: &Path, segment_bytes_max: u64) -> Result<Self> {
         let schema = SegmentBlocks::<AnyStore>::schema(ChecksumSetting::None)?;
         let store = open(engine, dir, schema)?;
         let segments = dir.join("segments");
         fs::create_dir_all(&segments)?;
         let disk = Arc::new(Folder::new(&segments));
         let options = SegmentOptions {
-            segment_bytes_max: SEGMENT_BYTES_MAX,
+            segment_bytes_max,
             ..SegmentOptions::default()
         };
         let (blocks, _) = SegmentBlocks::open(Arc::clone(&store), disk, &options)?;
