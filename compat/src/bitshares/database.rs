@@ -133,9 +133,8 @@ impl<S: KvStore> BlockDatabase<S> {
             }
             let record = log.next();
             let trailer = layout::encode_trailer(number, id);
-            let place = log
-                .append_parts(record, (block, &trailer))
-                .map_err(of_log)?;
+            let appended = log.append_parts(record, (block, &trailer));
+            let (place, _) = appended.map_err(of_log)?;
             let entry = Entry {
                 id: *id,
                 block_bytes,

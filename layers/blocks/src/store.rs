@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use seglog::{HEADER_BYTES, Log, Prefix, Reader as LogReader};
+use seglog::{HEADER_BYTES, Log, Reader as LogReader};
 use storage_api::blocks::{
     AutoCommit, BlockHash, BlockIndex, BlockInfo, BlockQuery, BlockRef, BlockResult, BlockStore,
     BlockTotals, Height, NewBlock, TxId, TxPlace,
@@ -192,18 +192,14 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
     type Cleanup = Cleanup;
 
     fn stage<'b>(&self, block: NewBlock<'b>) -> BlockResult<Staged<'b>> {
-        let too_long = |_| Error::invalid(format!("a body of {} bytes", block.body.len()));
-        let body = Prefix {
-            bytes: u32::try_from(block.body.len()).map_err(too_long)?,
-            checksum: seglog::checksum(block.body),
-        };
         let trailer = layout::encode_trailer(&block);
         let mut writing = self.writing()?;
         let record = writing.log.next();
-        let place = writing.log.append_parts(record, (block.body, &trailer));
+        let appended = writing.log.append_parts(record, (block.body, &trailer));
+        let (place, body) = appended.map_err(of_log)?;
         let at = BodyPlace {
             record,
-            place: place.map_err(of_log)?,
+            place,
             body,
         };
         Ok(Staged { block, at })

@@ -1,11 +1,12 @@
 //! The log being written: append, sync, roll over.
 //!
-//! Invariants: a record goes where the one before it ends, in one positioned write; a segment is
-//! full when one more payload would exceed its limit, exactly full is not too full, and a record
-//! longer than the limit has a segment of its own; what of a payload counts, its owner says; the
-//! old segment is durable before the new one has its name, and a segment has its name before it has
-//! a record. Where syncs are frequent, space is written in advance, so that a sync does not change
-//! the file's size: measured, that is what makes it cheap.
+//! Invariants: a record goes where the one before it ends, in one positioned write, or in several
+//! of which that of the header is the last; a segment is full when one more payload would exceed
+//! its limit, exactly full is not too full, and a record longer than the limit has a segment of
+//! its own; what of a payload counts, its owner says; the old segment is durable before the new
+//! one has its name, and a segment has its name before it has a record. Where syncs are frequent,
+//! space is written in advance, so that a sync does not change the file's size: measured, that is
+//! what makes it cheap.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,10 +22,10 @@ use crate::checksum;
 use crate::disk::{Access, Disk, write_all};
 use crate::error::{LogError, LogResult};
 use crate::pack::file::PackedFile;
-use crate::read::Reader;
+use crate::read::{Prefix, Reader};
 use crate::record::Header;
 use crate::segment::{COMING, SPARE, SegmentHeader, SegmentNumber};
-use crate::walk::Segment;
+use crate::walk::{CHUNK_BYTES, Segment};
 use crate::{ChainTag, HEADER_BYTES, Height, Place, SEGMENT_HEADER_BYTES};
 
 /// A batch of this many bytes and more gains nothing from space written in advance.
@@ -280,10 +281,12 @@ impl Log {
     /// `Gap`, `OutOfRange` at 2^64 - 1, `TooLarge`, `Full` (nothing was added), `Poisoned`, `Io`
     /// (which poisons).
     pub fn append(&mut self, height: Height, payload: &[u8]) -> LogResult<Place> {
-        self.append_parts(height, (payload, &[]))
+        let (place, _) = self.append_parts(height, (payload, &[]))?;
+        Ok(place)
     }
 
-    /// As [`Log::append`], of a payload of two parts, of which the second lies behind the first.
+    /// As [`Log::append`], of a payload of two parts, of which the second lies behind the first;
+    /// also gives what reading the first part alone takes.
     ///
     /// # Errors
     /// As [`Log::append`].
@@ -291,7 +294,7 @@ impl Log {
         &mut self,
         height: Height,
         (payload, trailer): (&[u8], &[u8]),
-    ) -> LogResult<Place> {
+    ) -> LogResult<(Place, Prefix)> {
         self.check_writable()?;
         if height != self.next {
             return Err(LogError::Gap {
@@ -317,21 +320,20 @@ impl Log {
         if self.tip.counted_bytes + counted > self.options.segment_bytes_max && !is_empty {
             self.roll()?;
         }
-        let header = Header {
+        let mut header = Header {
             payload_bytes,
             height,
             link: self.tip.link,
             nonce: self.nonce,
             unsynced: self.unsynced,
-            payload_checksum: checksum::append(checksum::checksum(payload), trailer),
+            payload_checksum: 0,
         };
-        let (bytes, checksum) = header.encode(self.tip.segment.checksum);
         let offset = self.tip.end;
-        let mut written = self.write_parts([&bytes, payload, trailer]);
+        let mut written = self.write_record(&mut header, payload, trailer);
         if written.as_ref().is_err_and(LogError::is_full) && self.ahead.give_back(&self.shared) {
-            written = self.write_parts([&bytes, payload, trailer]);
+            written = self.write_record(&mut header, payload, trailer);
         }
-        written.map_err(|error| self.failed_write(error))?;
+        let (first_checksum, checksum) = written.map_err(|error| self.failed_write(error))?;
         let record_bytes = HEADER_BYTES + u64::from(payload_bytes);
         self.tip.end += record_bytes;
         self.tip.file_bytes = self.tip.file_bytes.max(self.tip.end);
@@ -340,27 +342,59 @@ impl Log {
         self.next = height.next();
         self.unsynced = self.unsynced.saturating_add(1);
         self.unsynced_bytes += record_bytes;
-        Ok(Place {
+        let place = Place {
             segment: self.segment(),
             offset,
             payload_bytes,
             payload_checksum: header.payload_checksum,
-        })
+        };
+        let first = Prefix {
+            // The whole payload is a u32.
+            bytes: payload_bytes - trailer.len() as u32,
+            checksum: first_checksum,
+        };
+        Ok((place, first))
     }
 
-    /// Writes a record behind the last one.
-    fn write_parts(&mut self, parts: [&[u8]; 3]) -> io::Result<()> {
-        let file = &*self.tip.segment.file;
-        let bytes: usize = parts.iter().map(|part| part.len()).sum();
-        if bytes > COPIED_BYTES_MAX {
-            return write_all(file, self.tip.end, parts);
+    /// Writes a record behind the last one, and gives the checksums of the payload's first part and
+    /// of the header.
+    fn write_record(
+        &mut self,
+        header: &mut Header,
+        payload: &[u8],
+        trailer: &[u8],
+    ) -> io::Result<(u32, u32)> {
+        let (file, segment) = (&*self.tip.segment.file, self.tip.segment.checksum);
+        let is_long = payload.len() > CHUNK_BYTES;
+        let (mut sum, mut at) = (checksum::checksum(&[]), self.tip.end + HEADER_BYTES);
+        // What is long is compared and written part by part, while the processor's cache has it,
+        // and its header comes last: without it, nothing is there.
+        for part in payload.chunks(CHUNK_BYTES) {
+            sum = checksum::append(sum, part);
+            if is_long {
+                write_all(file, at, [part])?;
+                at += part.len() as u64;
+            }
+        }
+        header.payload_checksum = checksum::append(sum, trailer);
+        let (bytes, checksum) = header.encode(segment);
+        if is_long {
+            write_all(file, at, [trailer])?;
+            write_all(file, self.tip.end, [&bytes])?;
+            return Ok((sum, checksum));
+        }
+        let record_bytes = bytes.len() + payload.len() + trailer.len();
+        if record_bytes > COPIED_BYTES_MAX {
+            write_all(file, self.tip.end, [&bytes, payload, trailer])?;
+            return Ok((sum, checksum));
         }
         // What is small is copied to be one part, which the system takes faster.
         self.scratch.clear();
-        for part in parts {
+        for part in [&bytes, payload, trailer] {
             self.scratch.extend_from_slice(part);
         }
-        write_all(file, self.tip.end, [&self.scratch])
+        write_all(file, self.tip.end, [&self.scratch])?;
+        Ok((sum, checksum))
     }
 
     /// What a failed write means: without space nothing was added, and the space that it took is

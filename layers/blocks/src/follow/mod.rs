@@ -176,14 +176,12 @@ impl<S: KvStore> LogBlocks<S> {
             self.index.append(txn, block)?;
             let trailer = layout::encode_trailer(block);
             let record = log.next();
-            let place = log.append_parts(record, (block.body, &trailer));
+            let appended = log.append_parts(record, (block.body, &trailer));
+            let (place, body) = appended.map_err(of_log)?;
             let at = BodyPlace {
                 record,
-                place: place.map_err(of_log)?,
-                body: Prefix {
-                    bytes: u32::try_from(block.body.len()).unwrap_or(u32::MAX),
-                    checksum: seglog::checksum(block.body),
-                },
+                place,
+                body,
             };
             self.put_place(txn, block, &at, &mut tally)?;
         }

@@ -224,3 +224,56 @@ fn a_record_follows_only_the_record_that_it_was_written_behind() {
         assert_eq!(left, bytes.len() - 44, "what does not follow is cut away");
     }
 }
+
+/// A long payload is written in parts, its header last.
+#[test]
+fn a_long_record_is_there_whole_or_not_at_all() {
+    let options = LogOptions {
+        segment_bytes_max: 10 << 20,
+        ..options(4_000)
+    };
+    let long: Vec<u8> = (0..700_000_u32).map(|at| (at % 251) as u8).collect();
+    let live = |disk: &SimDisk| -> Result<(), seglog::LogError> {
+        let (mut log, _) = Log::open(dyn_disk(disk), options)?;
+        log.append(Height::new(1), b"short")?;
+        log.sync()?;
+        log.append(Height::new(2), &long)?;
+        log.sync()?;
+        log.append(Height::new(3), b"behind")?;
+        log.sync()
+    };
+    let whole = SimDisk::new();
+    live(&whole).unwrap();
+    let (mut without, mut with) = (0, 0);
+    for step in 0..whole.steps() {
+        for trouble in [
+            Trouble::PowerCut,
+            Trouble::Fail(ErrorKind::StorageFull),
+            Trouble::Fail(ErrorKind::Other),
+        ] {
+            let disk = SimDisk::new();
+            disk.plan(step, trouble);
+            if live(&disk).is_ok() {
+                continue;
+            }
+            for seed in 0..4 {
+                let image = disk.after_power_cut(seed ^ step);
+                let (log, _) = Log::open(dyn_disk(&image), options).unwrap();
+                for (height, payload) in crate::model::records(&log.reader(), log.next()).unwrap() {
+                    let expected: &[u8] = match height {
+                        1 => b"short",
+                        2 => &long,
+                        _ => b"behind",
+                    };
+                    assert!(payload == expected, "step {step}, record {height}");
+                }
+                with += u64::from(log.next().get() > 2);
+                without += u64::from(log.next().get() == 2);
+            }
+        }
+    }
+    assert!(
+        with > 10 && without > 10,
+        "{with} images with it, {without} without"
+    );
+}
