@@ -33,6 +33,9 @@ const REDB_ROW: &str = "\
 const FILTER: &str = "\
     as a hit through the enum; how many misses pass RocksDB's filters is a matter of chance, and \
     so is which side of the budget this is";
+const MISS: &str = "\
+    how many misses pass RocksDB's filters is a matter of chance, and so is which side of the \
+    budget this is";
 const VIEW: &str = "\
     a view enters and leaves the register of views under its lock, reads the clock, and \
     owns a share of the store";
@@ -164,6 +167,7 @@ pub(super) const KNOWN: &[Known] = &[
     known("lmdb", Op::Txn10000Reads10, Any, (141.0, 0.0), TXN),
     known("lmdb", Op::Txn10000Reads100, Static, (112.0, 1.0), TXN),
     known("lmdb", Op::Txn10000Reads100, Any, (170.0, 0.0), TXN),
+    moving(known("rocks", Op::GetMiss, Static, (130.0, 0.0), MISS)),
     moving(known("rocks", Op::GetMiss, Any, (160.0, 0.0), FILTER)),
     known("rocks", Op::Range10, Static, (1425.0, 0.0), RANGE),
     known("rocks", Op::Range10, Any, (1593.0, 0.0), RANGE),
