@@ -14,4 +14,6 @@
 
 pub mod bitshares;
 pub mod chainbase;
+#[cfg(test)]
+mod fixtures;
 pub mod repchain;

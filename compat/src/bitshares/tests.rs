@@ -3,26 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::fs;
-use std::path::Path;
-
 use seglog::{Place, SegmentNumber};
 use storage_api::blocks::{BlockHash, Height};
+
+use crate::fixtures;
 
 use super::layout::{self, At, Entry};
 use super::num_from_id;
 
 fn lines(name: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bitshares");
-    let text = fs::read_to_string(folder.join(name)).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let line = |line: &str| {
-        let (name, hex) = line.split_once(' ').unwrap();
-        let digits: Vec<u32> = hex.chars().filter_map(|digit| digit.to_digit(16)).collect();
-        let bytes = digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8);
-        (name.to_owned(), bytes.collect())
-    };
-    lines.map(line).collect()
+    fixtures::lines(&format!("bitshares/{name}"))
 }
 
 fn id() -> BlockHash {

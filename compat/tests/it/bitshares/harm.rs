@@ -146,6 +146,7 @@ fn committed_blocks_outlive_power_cuts_and_failures_at_every_step() {
         }
     }
     println!("{images} images");
+    assert!(images > 100, "{images} images");
 }
 
 #[test]

@@ -329,6 +329,7 @@ fn a_block_moves_exactly_once_with_the_power_cut_at_every_step_and_again_in_the_
         }
     }
     println!("{images} images, {nested} more of recoveries");
+    assert!(images > 20 && nested > 20, "{images} images, {nested} nested");
 }
 
 #[test]
@@ -358,6 +359,7 @@ fn a_block_moves_exactly_once_with_a_crash_at_every_commit() {
         }
     }
     println!("{crashes} crashes");
+    assert!(crashes > 10, "{crashes} crashes");
 }
 
 #[test]
