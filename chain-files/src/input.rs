@@ -7,6 +7,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::error::{Error, Fault, Hash, Position};
+use crate::stream::FileBlock;
 
 /// Bytes set aside before the first byte of a record has arrived.
 const FIRST_BYTES: u64 = 64 * 1024;
@@ -99,6 +100,29 @@ impl<R: Read> Input<R> {
 
     pub(crate) fn error(&self, fault: Fault) -> Error {
         fault.at(self.at)
+    }
+
+    /// What a reader hands out of what it read; nothing comes after the end or an error.
+    pub(crate) fn hand_out<'b>(
+        &self,
+        read: Result<Option<(BlockLink, Hash, Position)>, Fault>,
+        ended: &mut bool,
+        (tx_ids, body): (&'b [Hash], &'b [u8]),
+    ) -> Result<Option<FileBlock<'b>>, Error> {
+        *ended = !matches!(read, Ok(Some(_)));
+        let block = |(link, parent, at): (BlockLink, Hash, Position)| FileBlock {
+            number: link.number,
+            hash: link.hash,
+            parent,
+            tx_ids,
+            body,
+            at,
+            next: self.position(),
+        };
+        match read {
+            Ok(read) => Ok(read.map(block)),
+            Err(fault) => Err(self.error(fault)),
+        }
     }
 
     /// True when no byte is left.

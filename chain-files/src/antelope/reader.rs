@@ -80,25 +80,15 @@ impl<R: Read> LogReader<R> {
         if self.ended {
             return Ok(None);
         }
-        match self.read() {
-            Ok(Some((block, at))) => Ok(Some(FileBlock {
-                number: u64::from(block.number),
-                hash: block.id,
-                parent: block.previous,
-                tx_ids: &self.tx_ids,
-                body: &self.block,
-                at,
-                next: self.input.position(),
-            })),
-            Ok(None) => {
-                self.ended = true;
-                Ok(None)
-            }
-            Err(fault) => {
-                self.ended = true;
-                Err(self.input.error(fault))
-            }
-        }
+        let read = self.read().map(|read| {
+            read.map(|(block, at)| {
+                let number = u64::from(block.number);
+                let hash = block.id;
+                (BlockLink { number, hash }, block.previous, at)
+            })
+        });
+        let of_it = (&self.tx_ids[..], &self.block[..]);
+        self.input.hand_out(read, &mut self.ended, of_it)
     }
 
     fn read(&mut self) -> Faulty<Option<(AntelopeBlock, Position)>> {

@@ -109,25 +109,9 @@ impl<R: Read> Era1Reader<R> {
         if self.ended {
             return Ok(None);
         }
-        match self.read() {
-            Ok(Some((link, parent, at))) => Ok(Some(FileBlock {
-                number: link.number,
-                hash: link.hash,
-                parent,
-                tx_ids: &self.tx_ids,
-                body: &self.block,
-                at,
-                next: self.input.position(),
-            })),
-            Ok(None) => {
-                self.ended = true;
-                Ok(None)
-            }
-            Err(fault) => {
-                self.ended = true;
-                Err(self.input.error(fault))
-            }
-        }
+        let read = self.read();
+        let of_it = (&self.tx_ids[..], &self.block[..]);
+        self.input.hand_out(read, &mut self.ended, of_it)
     }
 
     fn read(&mut self) -> Faulty<Option<(BlockLink, Hash, Position)>> {

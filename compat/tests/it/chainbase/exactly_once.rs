@@ -329,7 +329,10 @@ fn a_block_moves_exactly_once_with_the_power_cut_at_every_step_and_again_in_the_
         }
     }
     println!("{images} images, {nested} more of recoveries");
-    assert!(images > 20 && nested > 20, "{images} images, {nested} nested");
+    assert!(
+        images > 20 && nested > 20,
+        "{images} images, {nested} nested"
+    );
 }
 
 #[test]
