@@ -14,15 +14,13 @@ use std::thread::JoinHandle;
 use crate::disk::{Access, write_all};
 use crate::log::Shared;
 use crate::segment::{SPARE, SegmentNumber};
+use crate::write::ZEROS;
 
 /// The name of a file that is written in advance. What is left of it is removed by opening.
 pub(crate) const AHEAD: &str = "ahead.new";
 
-/// Bytes that are written at once.
-const STEP_BYTES: usize = 1 << 20;
-
-/// Steps after which a sync comes, so that none of them is long.
-const STEPS_TO_SYNC: u64 = 8;
+/// Bytes after which a sync comes, so that none of them is long.
+const SYNC_BYTES: u64 = 8 << 20;
 
 /// Who writes in advance.
 #[derive(Debug, Default)]
@@ -69,7 +67,6 @@ impl Ahead {
     pub(crate) fn give_back(&mut self, shared: &Shared) -> bool {
         self.end();
         let _names = shared.names();
-        shared.spare_is_warm.store(false, Ordering::Relaxed);
         let given = [SPARE, AHEAD].map(|name| shared.disk.remove(name).is_ok());
         given.contains(&true)
     }
@@ -86,37 +83,29 @@ fn write(shared: &Shared, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
     {
         let _names = shared.names();
         if disk.open(SPARE, Access::Overwrite).is_ok() {
-            if shared.spare_is_warm.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            // Bytes of a segment that was cut away are read from the disk before a part of a page
-            // is changed; written anew in whole pages they are not. The name is durable first: a
-            // disk that keeps names in no order must not have it twice.
-            disk.rename(SPARE, AHEAD)?;
-            disk.sync_names()?;
+            return Ok(());
         }
     }
     let file = match disk.open(AHEAD, Access::Overwrite) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(AHEAD),
         opened => opened,
     }?;
-    let zeros = vec![0; STEP_BYTES.min(usize::try_from(bytes).unwrap_or(STEP_BYTES))];
-    let (mut at, mut steps) = (0, 0);
+    let (mut at, mut synced) = (0, 0);
     while at < bytes {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        write_all(&*file, at, [&zeros])?;
-        at += zeros.len() as u64;
-        steps += 1;
-        if steps % STEPS_TO_SYNC == 0 {
+        let step = ZEROS.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
+        write_all(&*file, at, [ZEROS.get(..step).unwrap_or_default()])?;
+        at += step as u64;
+        if at - synced >= SYNC_BYTES {
             file.sync()?;
+            synced = at;
         }
     }
     file.sync()?;
     let _names = shared.names();
     disk.rename(AHEAD, SPARE)?;
     disk.sync_names()?;
-    shared.spare_is_warm.store(true, Ordering::Relaxed);
     Ok(())
 }

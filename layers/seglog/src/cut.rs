@@ -50,6 +50,8 @@ impl Log {
         if next == self.next {
             return Ok(());
         }
+        // A disk that is full is told before anything is cut.
+        self.flush()?;
         self.cut_begins_or_ends();
         self.cut_tip(next).map_err(|error| self.poison(error))?;
         self.cut_begins_or_ends();
@@ -165,7 +167,6 @@ impl Log {
         let is_spare = self.options.advance_bytes > 0 && segment.len()? <= spare_bytes_max;
         let _names = shared.names();
         let gone = if is_spare {
-            shared.spare_is_warm.store(false, Ordering::Relaxed);
             shared.disk.rename(&name, SPARE)
         } else {
             shared.disk.remove(&name)

@@ -7,7 +7,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `layout` | headers of segments and records, names, checksums |
-//! | `log`, `ahead` | appending, syncing, rolling over; the next segment's file, in advance |
+//! | `log`, `write` | the log and its tip, rolling over; appending, flushing, syncing |
+//! | `ahead` | the next segment's file, written in advance |
 //! | `cut` | truncating at the tip, pruning at the tail |
 //! | `pack` | packing sealed segments; a packed segment as the file that it stands for |
 //! | `recover` | opening: what a crash left behind |
@@ -37,6 +38,7 @@ mod recover;
 pub mod sim;
 pub mod tools;
 mod walk;
+mod write;
 
 use layout::{checksum, record, segment};
 

@@ -38,7 +38,12 @@ fn live(disk: &SimDisk, records: u8) -> Vec<Vec<u8>> {
             Err(_) => break,
             Ok(_) => {}
         }
-        if log.sync().is_err() {
+        // What found no space stays, and is written when there is some.
+        let synced = match log.sync() {
+            Err(LogError::Full { .. }) => log.sync(),
+            synced => synced,
+        };
+        if synced.is_err() {
             break;
         }
         durable.push(payload);

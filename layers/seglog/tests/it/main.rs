@@ -5,6 +5,7 @@ mod ahead;
 mod damage;
 mod format;
 mod full;
+mod gather;
 mod images;
 mod life;
 mod model;

@@ -107,8 +107,21 @@ pub(crate) fn options(advance_bytes: u64) -> LogOptions {
     }
 }
 
-/// A life of so many steps.
-pub(crate) fn script(dice: &mut ChaCha8Rng, steps: usize) -> Vec<Act> {
+/// How much longer payloads and segments of pages are than short ones.
+pub(crate) const PAGES: usize = 16;
+
+/// As [`options`], of segments of several pages, so that writes end in zeros up to a page's end.
+pub(crate) fn options_of_pages(advance_bytes: u64) -> LogOptions {
+    let short = options(advance_bytes);
+    LogOptions {
+        segment_bytes_max: short.segment_bytes_max * PAGES as u64,
+        advance_bytes: advance_bytes * PAGES as u64,
+        ..short
+    }
+}
+
+/// A life of so many steps, with payloads so many times as long as short ones.
+pub(crate) fn script(dice: &mut ChaCha8Rng, steps: usize, longer: usize) -> Vec<Act> {
     let mut last: Vec<Vec<u8>> = vec![vec![1; 40]];
     let mut acts = Vec::with_capacity(steps);
     for _ in 0..steps {
@@ -123,7 +136,7 @@ pub(crate) fn script(dice: &mut ChaCha8Rng, steps: usize) -> Vec<Act> {
                 let payload = if again {
                     last[dice.random_range(0..last.len())].clone()
                 } else {
-                    (0..len)
+                    (0..len * longer)
                         .map(|_| dice.random_range(0..4))
                         .collect::<Vec<u8>>()
                 };
@@ -157,6 +170,10 @@ pub(crate) fn live(
     };
     for act in acts {
         if matches!(act, Act::Reopen) {
+            // Closing does so too, and says nothing where it fails.
+            if let Err(error) = log.flush() {
+                return (model, Err(error));
+            }
             // One log at a time.
             drop(log);
             log = match Log::open(Arc::clone(disk), options) {
@@ -180,9 +197,13 @@ fn step(log: &mut Log, model: &mut Model, act: &Act) -> LogResult<()> {
             let height = Height::new(model.next());
             model.payloads.push(payload.clone());
             let place = log.append(height, payload)?;
-            let mut read = Vec::new();
-            let read = log.reader().read(height, &place, &mut read)?.to_vec();
-            assert!(read == *payload, "what was appended is read at once");
+            // Some gather, so that one write has several of them.
+            if payload.len() % 2 == 0 {
+                log.flush()?;
+                let mut read = Vec::new();
+                let read = log.reader().read(height, &place, &mut read)?.to_vec();
+                assert!(read == *payload, "what was flushed is read at once");
+            }
         }
         Act::Sync => {
             log.sync()?;
