@@ -4,7 +4,8 @@
 //!
 //! Arguments after `--`: `--engines mem,redb`, `--blocks N` (20,000 of the smallest, fewer of the
 //! others), `--rounds N` (5), `--dir DIR` for the stores, `--peers PROGRAM` (built as
-//! `benches/peers/README.md` says), `--note TEXT`, `--out FILE`.
+//! `benches/peers/README.md` says), `--only NAME` (beside the plain file those whose names begin
+//! so, and no import), `--note TEXT`, `--out FILE`.
 //!
 //! Invariants: rounds turn the order; every figure is a ratio to the plain file in the same round.
 //! Without `--bench` nothing is timed: a tiny run reads back what every subject stored.
@@ -40,6 +41,8 @@ struct Arguments {
     blocks: usize,
     rounds: usize,
     dir: PathBuf,
+    /// What the names of those begin with that are measured beside the plain file.
+    only: String,
     peers: Option<PathBuf>,
     note: String,
     out: Option<PathBuf>,
@@ -52,6 +55,7 @@ impl Arguments {
             blocks: 20_000,
             rounds: 5,
             dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
+            only: String::new(),
             peers: None,
             note: String::new(),
             out: None,
@@ -71,6 +75,7 @@ impl Arguments {
                 "--blocks" => arguments.blocks = value()?.parse().context("--blocks")?,
                 "--rounds" => arguments.rounds = value()?.parse().context("--rounds")?,
                 "--dir" => arguments.dir = value()?.into(),
+                "--only" => value()?.clone_into(&mut arguments.only),
                 "--peers" => arguments.peers = Some(value()?.into()),
                 "--note" => value()?.clone_into(&mut arguments.note),
                 "--out" => arguments.out = Some(value()?.into()),
@@ -127,11 +132,13 @@ fn imported(arguments: &Arguments) -> Result<String> {
 }
 
 fn run(arguments: &Arguments) -> Result<String> {
-    let ours = blocks::names(&arguments.engines);
+    let mut ours = blocks::names(&arguments.engines);
+    ours.retain(|name| name == "plain file" || name.starts_with(&arguments.only));
     let peers = arguments
         .peers
         .iter()
-        .flat_map(|_| PEERS.map(str::to_owned));
+        .flat_map(|_| PEERS.map(str::to_owned))
+        .filter(|name| name.starts_with(&arguments.only));
     let names: Vec<String> = ours.iter().cloned().chain(peers).collect();
     let mut tables = String::new();
     for (len, share) in SIZES.into_iter().zip(SHARES) {
@@ -155,14 +162,18 @@ fn run(arguments: &Arguments) -> Result<String> {
         }
         tables += &format!("{}\n", table(&names, &samples, len, blocks));
     }
-    tables += &imported(arguments)?;
+    if arguments.only.is_empty() {
+        tables += &imported(arguments)?;
+    }
     let note = format!(
         "Blocks a second, medians of {} rounds; in brackets how many times as fast as the \
          plain file in the same round. Bodies are random bytes, blocks have no transactions. \
          Segments and rows compare a checksum of each body that they give where the engine \
          does; the plain file compares nothing, keeps its offsets in memory and has no index. \
          Segments and rows are read in one view. `mem` forgets on exit. Before those that count, \
-         12 MiB of blocks are stored; segments are of 8 MiB, of the largest bodies of 128 MiB. \
+         12 MiB of blocks are stored; segments are of 8, 32 and 128 MiB. \"same, pruned\" is the log of a \
+         node that keeps few blocks: segments that are full become the next ones, out of the \
+         system's cache. \
          fjall keeps values apart from keys and syncs its journal; parity-db is told nothing about \
          syncs and closed at the end, and its scan is a read of every height. Machine: {}; stores \
          on {}; load average {} at the end. Versions: {}.",

@@ -30,7 +30,7 @@ use storage_api::blocks::KvBlocks;
 use crate::figures::{Lap, timed};
 
 use files::{FourSyncs, Plain};
-use stores::{Over, Segments};
+use stores::{Over, Recycled, Segments};
 
 const SEED: u64 = 0x626c_6f63_6b73;
 
@@ -38,12 +38,16 @@ const SEED: u64 = 0x626c_6f63_6b73;
 pub const SIZES: [usize; 3] = [1_000, 20_000, 1_000_000];
 
 /// How many blocks of the smallest length weigh as much as one of each.
-pub const SHARES: [usize; 3] = [1, 4, 40];
+pub const SHARES: [usize; 3] = [1, 2, 40];
 
-/// Bytes of a segment: of small bodies short ones, so that what a segment costs is in every
-/// measurement as often as it would be in a long life; of large ones the default.
+/// Bytes of a segment: of small bodies shorter ones than the default, so that every measurement has
+/// some, and what they cost more often than a node does.
 const fn segment_bytes_max(len: usize) -> u64 {
-    if len < 1_000_000 { 8 << 20 } else { 128 << 20 }
+    match len {
+        ..10_000 => 8 << 20,
+        10_000..1_000_000 => 32 << 20,
+        _ => 128 << 20,
+    }
 }
 
 /// Bytes that are stored before anything is timed, in groups of so many: a node is older than its
@@ -84,6 +88,10 @@ pub trait Subject {
     fn can_sync(&self) -> bool {
         true
     }
+    /// Whether it keeps every block, to be read.
+    fn can_read(&self) -> bool {
+        true
+    }
     /// Stores bodies at heights from the first one on.
     ///
     /// # Errors
@@ -103,7 +111,7 @@ pub trait Subject {
 
 /// The names of the subjects of this program, the plain file first.
 pub fn names(engines: &[EngineName]) -> Vec<String> {
-    let mut names: Vec<String> = ["plain file", "four syncs", "segmented log"]
+    let mut names: Vec<String> = ["plain file", "four syncs", "segmented log", "same, pruned"]
         .map(str::to_owned)
         .to_vec();
     for engine in engines {
@@ -123,6 +131,7 @@ pub fn make(name: &str, len: usize, dir: &Path) -> Result<Box<dyn Subject>> {
         "plain file" => Box::new(Plain::new(dir)?),
         "four syncs" => Box::new(FourSyncs::new(dir)?),
         "segmented log" => Box::new(Segments::new(dir, segment_bytes_max)?),
+        "same, pruned" => Box::new(Recycled::new(dir, segment_bytes_max, len)?),
         name => {
             if let Some(engine) = name.strip_prefix("segments beside ") {
                 {
@@ -244,7 +253,7 @@ impl Work {
             }
             let (mut subject, lap) = self.store(subject, group)?;
             samples[column].push(lap.per(self.blocks).0);
-            if group != Group::All {
+            if group != Group::All || !subject.can_read() {
                 continue;
             }
             subject.settle()?;

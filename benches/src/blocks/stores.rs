@@ -2,16 +2,17 @@
 //!
 //! Invariant: a group is one commit and one sync of the log; reads are in one view.
 
-use std::fs;
+use std::fs::{self, File};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use blocks::{SegmentBlocks, SegmentOptions};
 use chain_store::{AnyReadTxn, AnyStore, EngineName, Opener, StoreUrl};
+use rustix::fs::{Advice, fadvise};
 use seglog::disk::Folder;
-use seglog::{Log, LogOptions, Place};
+use seglog::{Log, LogOptions, Place, SegmentNumber};
 use storage_api::blocks::{BlockHash, BlockQuery, BlockStore, Height, KvBlocks, NewBlock};
 use storage_api::{ChecksumSetting, Durability, KvStore, WriteTxn};
 
@@ -72,6 +73,74 @@ impl Subject for Segments {
             bytes += payload.len() as u64;
         }
         Ok(bytes)
+    }
+}
+
+/// The segmented log of a node that keeps few blocks: segments that are full are pruned, and their
+/// files become the next ones.
+pub(super) struct Recycled {
+    segments: Segments,
+    dir: PathBuf,
+    /// The height of the first block that counts.
+    first: u64,
+    /// The segment that was written to last.
+    number: SegmentNumber,
+}
+
+impl Recycled {
+    /// Begins in a segment that is recycled already.
+    pub(super) fn new(dir: &Path, segment_bytes_max: u64, len: usize) -> Result<Self> {
+        let mut recycled = Self {
+            segments: Segments::new(dir, segment_bytes_max)?,
+            dir: dir.to_owned(),
+            first: 0,
+            number: SegmentNumber::default(),
+        };
+        let body = vec![1; len];
+        while recycled.number < SegmentNumber::new(2) {
+            let height = recycled.segments.log.next().get();
+            recycled.append(height, &[&body])?;
+        }
+        recycled.sync()?;
+        recycled.first = recycled.segments.log.next().get();
+        Ok(recycled)
+    }
+
+    fn prune(&mut self) -> Result<()> {
+        let log = &mut self.segments.log;
+        self.number = log.segment();
+        log.prune(log.next())?;
+        // What was pruned is old, so the system's cache does not have it.
+        let spare = File::open(self.dir.join("spare.old"))?;
+        Ok(fadvise(&spare, 0, None, Advice::DontNeed)?)
+    }
+}
+
+impl Subject for Recycled {
+    fn can_read(&self) -> bool {
+        false
+    }
+
+    fn append(&mut self, first: u64, bodies: &[&[u8]]) -> Result<()> {
+        for (height, body) in (self.first + first..).zip(bodies) {
+            self.segments.append(height, &[body])?;
+            if self.segments.log.segment() != self.number {
+                self.prune()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.segments.sync()
+    }
+
+    fn read(&mut self, height: u64) -> Result<usize> {
+        bail!("block {height} may be pruned")
+    }
+
+    fn scan(&mut self) -> Result<u64> {
+        bail!("most blocks are pruned")
     }
 }
 
