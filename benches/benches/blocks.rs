@@ -5,7 +5,7 @@
 //! Arguments after `--`: `--engines mem,redb`, `--blocks N` (20,000 of the smallest, fewer of the
 //! others), `--rounds N` (5), `--dir DIR` for the stores, `--peers PROGRAM` (built as
 //! `benches/peers/README.md` says), `--only NAME` (beside the plain file those whose names begin
-//! so, and no import), `--note TEXT`, `--out FILE`.
+//! so, or the import), `--note TEXT`, `--out FILE`.
 //!
 //! Invariants: rounds turn the order; every figure is a ratio to the plain file in the same round.
 //! Without `--bench` nothing is timed: a tiny run reads back what every subject stored.
@@ -162,7 +162,7 @@ fn run(arguments: &Arguments) -> Result<String> {
         }
         tables += &format!("{}\n", table(&names, &samples, len, blocks));
     }
-    if arguments.only.is_empty() {
+    if "import".starts_with(&arguments.only) {
         tables += &imported(arguments)?;
     }
     let note = format!(

@@ -137,7 +137,7 @@ pub struct Segments {
 }
 
 /// A block whose file work is done.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Staged<'b> {
     /// For rows.
     Store(NewBlock<'b>),

@@ -1,7 +1,7 @@
 //! Ethereum and Antelope files into blocks.
 //!
-//! Invariants: one block is one commit; the file's own checks (hashes, links, roots) come before
-//! the store sees a block; a block that is stored is passed over, and one that does not follow the
+//! Invariants: one block is one commit where commits are durable, and many are where they are not;
+//! the file's own checks (hashes, links, roots) come before the store sees a block; a block that is stored is passed over, and one that does not follow the
 //! tip is refused with its record and offset; what is kept is exactly the body that the file's
 //! writer needs to give the block back.
 
@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use chain_files::antelope::Preamble;
 use chain_files::{Fault, FileBlock, FileFormat, FileReader, Position, ReadOptions};
-use storage_api::blocks::{BlockError, BlockHash, BlockStore, Height, NewBlock, TxId};
+use storage_api::blocks::{BlockError, BlockHash, BlockStore, Height};
 use storage_api::{ChecksumSetting, Durability, KvStore, Result, Schema, WriteTxn};
 
 use super::bitcoin::GoOn;
+use super::group::{self, Group, Refused, Waiting};
 use super::preamble::AntelopeState;
 use super::source::SourceFile;
 use super::{ImportError, ImportReport, check_chain};
-use crate::any::AnyStore;
+use crate::any::{AnyStore, AnyWriteTxn};
 use crate::bodies::{Blocks, Bodies};
 use crate::format::{ChainFormat, ChainKind};
 
@@ -34,6 +35,7 @@ pub struct FileImport {
     block_bytes_max: u64,
     format: Option<FileFormat>,
     report: ImportReport,
+    group: Group,
 }
 
 impl FileImport {
@@ -67,6 +69,7 @@ impl FileImport {
             block_bytes_max: ReadOptions::BLOCK_BYTES_MAX,
             format: None,
             report: ImportReport::default(),
+            group: Group::default(),
         }
     }
 
@@ -83,7 +86,9 @@ impl FileImport {
         self
     }
 
-    /// Asks for another durability of each commit.
+    /// Asks for another durability of each commit. Below [`Durability::Durable`], blocks of up to
+    /// 1 MiB in all are one commit: what a crash may take is not promised, so there is nothing in
+    /// a commit for each.
     #[must_use]
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -97,7 +102,8 @@ impl FileImport {
     }
 
     /// Reads one file to its end, plain, bzip2, gzip or zstd, calling `go_on` after each block,
-    /// stored or known. Memory: one block, twice while it is decompressed.
+    /// stored, waiting for its commit or known; when this returns, none waits. Memory: one block,
+    /// twice while it is decompressed, and those that wait.
     ///
     /// # Errors
     /// [`ImportError`]; every block before the one it names is stored.
@@ -145,17 +151,24 @@ impl FileImport {
         let (opened, bytes_read) = source.into_opened();
         let mut reader = FileReader::open(opened.stream, options).map_err(bad_record)?;
         self.check_log(&path, reader.preamble())?;
-        while let Some(block) = reader.next_block().map_err(bad_record)? {
+        let read = loop {
+            let block = match reader.next_block() {
+                Ok(Some(block)) => block,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(bad_record(error)),
+            };
             self.report.file_bytes_read = bytes_read.get();
-            let at = block.at;
-            self.block(&block)
-                .map_err(|error| in_file(error, &path, at))?;
+            if let Err(error) = self.block(&block) {
+                break Err(error);
+            }
             if go_on(&self.report) == ControlFlow::Break(()) {
                 self.report.stopped = true;
-                break;
+                break Ok(());
             }
-        }
-        Ok(())
+        };
+        // What came before a bad record stays; what is wrong with that comes first.
+        self.commit_group()?;
+        read
     }
 
     /// The file has to be of the format that was said, and of the chain that the store holds.
@@ -197,8 +210,30 @@ impl FileImport {
         Ok(())
     }
 
-    /// Stores one block in one commit, or passes over it when it is stored.
+    /// Stores one block, or puts it to those that wait, or passes over it when it is stored.
     fn block(&mut self, block: &FileBlock<'_>) -> Result<(), ImportError> {
+        // What follows a block that is not stored is not stored either.
+        if !self.group.is_before(Height::new(block.number)) {
+            self.commit_group()?;
+            if self.is_known(block)? {
+                self.keep_preamble()?;
+                self.report.known_blocks += 1;
+                return Ok(());
+            }
+        }
+        let waiting = Waiting::of(block)?;
+        if self.durability == Durability::Durable {
+            return self.commit(&[waiting]);
+        }
+        self.group.push(waiting);
+        if self.group.is_full() {
+            self.commit_group()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the block is stored; another one at its height is an error.
+    fn is_known(&self, block: &FileBlock<'_>) -> Result<bool, ImportError> {
         let hash = BlockHash::new(&block.hash)?;
         let height = Height::new(block.number);
         let view = self.store.begin_read()?;
@@ -212,32 +247,57 @@ impl FileImport {
                     found: Box::new(hash),
                 });
             }
-            drop(view);
-            self.keep_preamble()?;
-            self.report.known_blocks += 1;
-            return Ok(());
+            return Ok(true);
         }
-        drop(view);
-        let ids = block.tx_ids.iter().map(|id| TxId::new(id));
-        let tx_ids: Vec<TxId> = ids.collect::<Result<_>>()?;
-        let mut txn = self.store.begin_write()?;
-        let staged = self.blocks.stage(NewBlock {
-            height,
-            hash,
-            parent: BlockHash::new(&block.parent)?,
-            tx_ids: &tx_ids,
-            body: block.body,
-        })?;
-        self.blocks.append(&mut txn, staged)?;
+        Ok(false)
+    }
+
+    /// Stores the blocks that wait.
+    fn commit_group(&mut self) -> Result<(), ImportError> {
+        let blocks = self.group.take();
+        self.commit(&blocks)
+    }
+
+    /// Stores blocks in one commit, those before the first that is refused.
+    pub(super) fn commit(&mut self, waiting: &[Waiting<'_>]) -> Result<(), ImportError> {
+        let (mut staged, mut refused) = group::stage(&self.blocks, waiting);
+        let store = Arc::clone(&self.store);
+        while !staged.is_empty() {
+            match group::append(&store, &self.blocks, &staged) {
+                Ok(txn) => {
+                    self.finish(txn, waiting.get(..staged.len()).unwrap_or_default())?;
+                    break;
+                }
+                Err(earlier) => {
+                    staged.truncate(earlier.index);
+                    refused = Some(earlier);
+                }
+            }
+        }
+        let Some(Refused { index, why }) = refused else {
+            return Ok(());
+        };
+        let at = waiting.get(index).map(|block| block.at);
+        Err(in_file(why, &self.report.file, at.unwrap_or_default()))
+    }
+
+    /// Commits these blocks, which are in the transaction, and counts them.
+    fn finish(
+        &mut self,
+        mut txn: AnyWriteTxn<'_>,
+        stored: &[Waiting<'_>],
+    ) -> Result<(), ImportError> {
         if let (Some(preamble), Some(state)) = (&self.preamble, self.antelope) {
             state.set_preamble(&mut txn, preamble)?;
         }
         txn.commit(self.durability).map_err(BlockError::from)?;
         self.preamble = None;
-        self.report.blocks += 1;
-        self.report.transactions += tx_ids.len() as u64;
-        self.report.body_bytes += block.body.len() as u64;
-        self.report.tip = Some(height);
+        for block in stored {
+            self.report.blocks += 1;
+            self.report.transactions += block.tx_ids.len() as u64;
+            self.report.body_bytes += block.body.len() as u64;
+            self.report.tip = Some(block.height);
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 
 mod bitcoin;
 mod files;
+mod group;
 mod preamble;
 mod source;
 mod unspent;

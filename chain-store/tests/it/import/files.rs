@@ -10,7 +10,7 @@ use chain_store::{
     AnyStore, Blocks, BlocksDigest, Bodies, ContentDigest, EngineName, FileImport, ImportError,
 };
 use storage_api::blocks::{BlockQuery, BlockStore, Height, KvBlocks};
-use storage_api::{ChecksumSetting, Durability, KvStore};
+use storage_api::{ChecksumSetting, Durability, KvStore, ReadTxn};
 
 use super::real_file;
 
@@ -150,6 +150,31 @@ fn files_of_other_chains_and_formats_are_refused() {
     let unknown = matches!(error, ImportError::UnknownFormat { .. });
     assert!(unknown, "{error}");
     assert_eq!(digest(&store), before);
+}
+
+/// A commit for each block was most of the time of an import that promised nothing for each.
+#[test]
+fn what_is_not_durable_one_by_one_is_committed_in_groups() {
+    let Some(path) = real_file(FILES[0].0) else {
+        return;
+    };
+    let commits = |durability| {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(EngineName::Mem, dir.path());
+        let import = FileImport::into(&store).unwrap();
+        let mut import = import.with_durability(durability);
+        import
+            .file(&path, &mut |_| ControlFlow::Continue(()))
+            .unwrap();
+        assert_eq!(import.report().blocks, FILES[0].2);
+        let commits = store.begin_read().unwrap().commit_seq().unwrap();
+        (commits.get(), digest(&store))
+    };
+    let (each, one_by_one) = commits(Durability::Durable);
+    let (few, in_groups) = commits(Durability::Buffered);
+    assert_eq!(one_by_one, in_groups);
+    assert_eq!(each, FILES[0].2);
+    assert!((8..40).contains(&few), "{few} commits");
 }
 
 fn blocks_digest(store: &Arc<AnyStore>) -> BlocksDigest {
