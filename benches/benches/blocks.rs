@@ -131,6 +131,27 @@ fn imported(arguments: &Arguments) -> Result<String> {
     Ok(format!("{table}\n{}\n\n", wrap(note, "", "")))
 }
 
+/// What every figure was measured with.
+fn conditions(arguments: &Arguments) -> String {
+    format!(
+        "Blocks a second, medians of {} rounds; in brackets how many times as fast as the plain \
+         file in the same round. Bodies are random bytes, blocks have no transactions. Segments \
+         and rows compare a checksum of each body that they give where the engine does; the plain \
+         file compares nothing, keeps its offsets in memory and has no index. Segments and rows \
+         are read in one view. `mem` forgets on exit. Before those that count, 12 MiB of blocks \
+         are stored; segments are of 8, 32 and 128 MiB. \"same, pruned\" is the log of a node that \
+         keeps few blocks: segments that are full become the next ones, out of the system's \
+         cache. fjall keeps values apart from keys and syncs its journal; parity-db is told \
+         nothing about syncs and closed at the end, and its scan is a read of every height. \
+         Machine: {}; stores on {}; load average {} at the end. Versions: {}.",
+        arguments.rounds,
+        machine::hardware(),
+        machine::file_system(&arguments.dir),
+        machine::load(),
+        machine::versions()
+    )
+}
+
 fn run(arguments: &Arguments) -> Result<String> {
     let mut ours = blocks::names(&arguments.engines);
     ours.retain(|name| name == "plain file" || name.starts_with(&arguments.only));
@@ -165,24 +186,6 @@ fn run(arguments: &Arguments) -> Result<String> {
     if "import".starts_with(&arguments.only) {
         tables += &imported(arguments)?;
     }
-    let note = format!(
-        "Blocks a second, medians of {} rounds; in brackets how many times as fast as the \
-         plain file in the same round. Bodies are random bytes, blocks have no transactions. \
-         Segments and rows compare a checksum of each body that they give where the engine \
-         does; the plain file compares nothing, keeps its offsets in memory and has no index. \
-         Segments and rows are read in one view. `mem` forgets on exit. Before those that count, \
-         12 MiB of blocks are stored; segments are of 8, 32 and 128 MiB. \"same, pruned\" is the log of a \
-         node that keeps few blocks: segments that are full become the next ones, out of the \
-         system's cache. \
-         fjall keeps values apart from keys and syncs its journal; parity-db is told nothing about \
-         syncs and closed at the end, and its scan is a read of every height. Machine: {}; stores \
-         on {}; load average {} at the end. Versions: {}.",
-        arguments.rounds,
-        machine::hardware(),
-        machine::file_system(&arguments.dir),
-        machine::load(),
-        machine::versions()
-    );
     let extra = if arguments.note.is_empty() {
         String::new()
     } else {
@@ -200,7 +203,7 @@ fn run(arguments: &Arguments) -> Result<String> {
             ""
         },
         wrap(REASONS, "", ""),
-        wrap(&note, "", "")
+        wrap(&conditions(arguments), "", "")
     ))
 }
 

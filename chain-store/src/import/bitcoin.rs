@@ -1,9 +1,10 @@
 //! Bitcoin: block files into blocks and the set of unspent outputs.
 //!
-//! Invariants: one block is one commit; the height comes from the parent, else from the genesis
-//! hash, else from what the caller says or the coinbase says (BIP 34); a store that began in
-//! mid-chain stays marked as such. Not checked: scripts, difficulty changes, subsidy, maturity;
-//! this stores what a node has accepted and proves that it is complete and linked.
+//! Invariants: one block is one commit where commits are durable, and many are where they are not;
+//! the height comes from the parent, else from the genesis hash, else from what the caller says or
+//! the coinbase says (BIP 34); a store that began in mid-chain stays marked as such. Not checked:
+//! scripts, difficulty changes, subsidy, maturity; this stores what a node has accepted and proves
+//! that it is complete and linked.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use storage_api::blocks::{BlockHash, BlockRef, BlockStore, Height, NewBlock, TxId};
 use storage_api::{ChecksumSetting, Durability, KvStore, Result, Schema, WriteTxn};
 
+use super::group::{BLOCKS_MAX, BYTES_MAX};
 use super::source::SourceFile;
 use super::unspent::{BitcoinSummary, Spent, UnspentSet};
 use super::{BlockPlace, Coverage, ImportError, ImportReport, check_chain};
@@ -31,6 +33,29 @@ pub struct BitcoinImport {
     first_height: Option<Height>,
     durability: Durability,
     report: ImportReport,
+}
+
+/// Blocks in a transaction that is not committed.
+#[derive(Default)]
+struct Uncommitted<'s> {
+    txn: Option<AnyWriteTxn<'s>>,
+    blocks: u64,
+    transactions: u64,
+    body_bytes: u64,
+    tip: Option<Height>,
+}
+
+impl Uncommitted<'_> {
+    fn count(&mut self, height: Height, block: &Block) {
+        self.blocks += 1;
+        self.transactions += block.transactions().len() as u64;
+        self.body_bytes += block.bytes().len() as u64;
+        self.tip = Some(height);
+    }
+
+    const fn is_full(&self) -> bool {
+        self.blocks >= BLOCKS_MAX as u64 || self.body_bytes >= BYTES_MAX as u64
+    }
 }
 
 /// What the caller of an import answers after each block.
@@ -91,7 +116,9 @@ impl BitcoinImport {
         self
     }
 
-    /// Asks for another durability of each commit.
+    /// Asks for another durability of each commit. Below [`Durability::Durable`], blocks of up to
+    /// 1 MiB in all are one commit: what a crash may take is not promised, so there is nothing in
+    /// a commit for each.
     #[must_use]
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -110,7 +137,8 @@ impl BitcoinImport {
         &self.report
     }
 
-    /// Reads one file to its end, calling `go_on` after each record, stored or known.
+    /// Reads one file to its end, calling `go_on` after each record, stored, waiting for its commit
+    /// or known; when this returns, none waits.
     ///
     /// # Errors
     /// [`ImportError`]; every block before the one it names is stored.
@@ -140,32 +168,97 @@ impl BitcoinImport {
         let view = self.store.begin_read()?;
         check_chain(&self.blocks, &view, path, ChainKind::Bitcoin)?;
         drop(view);
-        while let Some(record) = file.next_record()? {
+        let store = Arc::clone(&self.store);
+        let mut group = Uncommitted::default();
+        let read = loop {
+            let record = match file.next_record() {
+                Ok(Some(record)) => record,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.into()),
+            };
             self.report.file_bytes_read = file.bytes_read();
-            self.record(record)?;
+            if let Err(error) = self.add_record(&store, &mut group, record) {
+                break Err(error);
+            }
             if go_on(&self.report).is_break() {
                 self.report.stopped = true;
-                break;
+                break Ok(());
             }
-        }
-        Ok(())
+        };
+        // What came before a bad record stays; what is wrong with that comes first.
+        self.commit(group)?;
+        read
     }
 
-    /// Stores one record, or passes over it when it is stored.
+    /// Stores one record in one commit, or passes over it when it is stored.
     ///
     /// # Errors
     /// [`ImportError`].
     pub fn record(&mut self, record: RawRecord) -> Result<(), ImportError> {
-        let hash = record.header()?.hash;
-        let known = {
-            let view = self.store.begin_read()?;
-            self.blocks.height_of(&view, &block_hash(hash)?)?
+        let store = Arc::clone(&self.store);
+        let mut group = Uncommitted::default();
+        self.add_record(&store, &mut group, record)?;
+        self.commit(group)
+    }
+
+    /// Adds one record to a group, which is committed when it is full, or passes over it when it is
+    /// stored.
+    fn add_record<'s>(
+        &mut self,
+        store: &'s AnyStore,
+        group: &mut Uncommitted<'s>,
+        record: RawRecord,
+    ) -> Result<(), ImportError> {
+        let hash = block_hash(record.header()?.hash)?;
+        let known = match &group.txn {
+            Some(txn) => self.blocks.height_of(txn, &hash)?,
+            None => self.blocks.height_of(&store.begin_read()?, &hash)?,
         };
         if known.is_some() {
             self.report.known_blocks += 1;
             return Ok(());
         }
-        self.block(&record.decode()?)
+        self.add_block(store, group, &record.decode()?)?;
+        if self.durability == Durability::Durable || group.is_full() {
+            self.commit(std::mem::take(group))?;
+        }
+        Ok(())
+    }
+
+    /// Adds one block to a group. One that is refused leaves the group as it was.
+    fn add_block<'s>(
+        &self,
+        store: &'s AnyStore,
+        group: &mut Uncommitted<'s>,
+        decoded: &DecodedBlock,
+    ) -> Result<(), ImportError> {
+        let Some(mut txn) = group.txn.take() else {
+            let mut txn = store.begin_write()?;
+            let height = self.put_block(&mut txn, decoded)?;
+            group.txn = Some(txn);
+            group.count(height, &decoded.block);
+            return Ok(());
+        };
+        let mark = txn.savepoint()?;
+        let put = self.put_block(&mut txn, decoded);
+        match &put {
+            Ok(_) => txn.release(mark)?,
+            Err(_) => txn.rollback_to(mark)?,
+        }
+        group.txn = Some(txn);
+        group.count(put?, &decoded.block);
+        Ok(())
+    }
+
+    /// Commits a group and counts its blocks.
+    fn commit(&mut self, group: Uncommitted<'_>) -> Result<(), ImportError> {
+        let Some(txn) = group.txn else { return Ok(()) };
+        txn.commit(self.durability)?;
+        self.report.blocks += group.blocks;
+        self.report.transactions += group.transactions;
+        self.report.body_bytes += group.body_bytes;
+        self.report.tip = group.tip;
+        Ok(())
     }
 
     /// Stores one block in one commit.
@@ -173,6 +266,18 @@ impl BitcoinImport {
     /// # Errors
     /// [`ImportError`].
     pub fn block(&mut self, decoded: &DecodedBlock) -> Result<(), ImportError> {
+        let store = Arc::clone(&self.store);
+        let mut group = Uncommitted::default();
+        self.add_block(&store, &mut group, decoded)?;
+        self.commit(group)
+    }
+
+    /// Puts one block, its height and what it spends and adds into a transaction.
+    fn put_block(
+        &self,
+        txn: &mut AnyWriteTxn<'_>,
+        decoded: &DecodedBlock,
+    ) -> Result<Height, ImportError> {
         let block = &decoded.block;
         let place = || {
             Box::new(BlockPlace {
@@ -180,16 +285,15 @@ impl BitcoinImport {
                 hash: block.hash(),
             })
         };
-        let mut txn = self.store.begin_write()?;
-        let tip = self.blocks.tip(&txn)?;
-        let mut summary = self.unspent.summary(&txn)?.unwrap_or_default();
+        let tip = self.blocks.tip(txn)?;
+        let mut summary = self.unspent.summary(txn)?.unwrap_or_default();
         let height = match tip {
-            Some(tip) => self.height_above(&txn, tip, block, &place)?,
+            Some(tip) => self.height_above(txn, tip, block, &place)?,
             None => self.first_height(block, &mut summary, &place)?,
         };
         check_network(&mut summary, block, &place)?;
-        let tx_ids = self.spend_and_add(&mut txn, &mut summary, height, block, &place)?;
-        self.unspent.set_summary(&mut txn, &summary)?;
+        let tx_ids = self.spend_and_add(txn, &mut summary, height, block, &place)?;
+        self.unspent.set_summary(txn, &summary)?;
         let staged = self.blocks.stage(NewBlock {
             height,
             hash: block_hash(block.hash())?,
@@ -197,13 +301,8 @@ impl BitcoinImport {
             tx_ids: &tx_ids,
             body: block.bytes(),
         })?;
-        self.blocks.append(&mut txn, staged)?;
-        txn.commit(self.durability)?;
-        self.report.blocks += 1;
-        self.report.transactions += tx_ids.len() as u64;
-        self.report.body_bytes += block.bytes().len() as u64;
-        self.report.tip = Some(height);
-        Ok(())
+        self.blocks.append(txn, staged)?;
+        Ok(height)
     }
 
     fn height_above(

@@ -1,9 +1,9 @@
 //! Ethereum and Antelope files into blocks.
 //!
 //! Invariants: one block is one commit where commits are durable, and many are where they are not;
-//! the file's own checks (hashes, links, roots) come before the store sees a block; a block that is stored is passed over, and one that does not follow the
-//! tip is refused with its record and offset; what is kept is exactly the body that the file's
-//! writer needs to give the block back.
+//! the file's own checks (hashes, links, roots) come before the store sees a block; a block that is
+//! stored is passed over, and one that does not follow the tip is refused with its record and
+//! offset; what is kept is exactly the body that the file's writer needs to give the block back.
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -15,10 +15,10 @@ use crate::any::{AnyStore, AnyWriteTxn};
 use crate::bodies::{Blocks, Staged};
 
 /// Blocks of a group: more hardly make a commit cheaper.
-const BLOCKS_MAX: usize = 1_000;
+pub(super) const BLOCKS_MAX: usize = 1_000;
 
 /// Bytes of the bodies of a group.
-const BYTES_MAX: usize = 1 << 20;
+pub(super) const BYTES_MAX: usize = 1 << 20;
 
 /// A block that is to be stored.
 #[derive(Debug)]

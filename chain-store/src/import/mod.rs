@@ -1,8 +1,9 @@
-//! Importing a chain: decoded blocks in, one commit a block out.
+//! Importing a chain: decoded blocks in, commits out: one for each block that is to be durable, one
+//! for many where the caller asks for less.
 //!
 //! Invariants: a block is stored whole or not at all (body, index, world state and the summary are
-//! one commit); what came before a bad record stays; running the same import again passes over what
-//! is stored and goes on behind it. The decoder stands behind an iterator of records, so that
+//! in one commit); what came before a bad record stays; running the same import again passes over
+//! what is stored and goes on behind it. The decoder stands behind an iterator of records, so that
 //! another source of blocks needs nothing from here.
 
 mod bitcoin;

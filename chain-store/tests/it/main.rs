@@ -19,6 +19,7 @@ mod metrics;
 #[cfg(any(feature = "redb", feature = "lmdb", feature = "rocks"))]
 mod migrate;
 mod reader;
+mod regtest;
 mod suite;
 mod url;
 mod verify;

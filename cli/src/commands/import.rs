@@ -1,8 +1,8 @@
 //! `chainstore import`: blocks of other programs' files into a store.
 //!
-//! Invariants: one block is one commit, so an interrupted import loses nothing and the same command
-//! goes on behind what is stored; everything before a damaged record stays; a file that is not
-//! there is noticed before a store is made.
+//! Invariants: a block is stored whole or not at all, so the same command goes on behind what an
+//! interrupted import stored; everything before a damaged record stays; a file that is not there is
+//! noticed before a store is made.
 
 use std::fs::{self, File};
 use std::io;
@@ -74,7 +74,9 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_enum, value_name = "WHERE")]
     bodies: Option<BodiesWord>,
 
-    /// What each commit must survive; `buffered` is faster, and made durable at the end.
+    /// What each commit must survive. `durable` commits block by block; `buffered` commits up to
+    /// 1 MiB of blocks together, which is much faster for small ones, and makes all durable at the
+    /// end: a crash takes the newest, and the same command goes on.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = CommitLevel::Durable)]
     durability: CommitLevel,
 

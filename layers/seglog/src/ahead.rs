@@ -95,7 +95,9 @@ fn write(shared: &Shared, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let step = ZEROS.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
+        let step = ZEROS
+            .len()
+            .min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
         write_all(&*file, at, [ZEROS.get(..step).unwrap_or_default()])?;
         at += step as u64;
         if at - synced >= SYNC_BYTES {

@@ -2,8 +2,8 @@
 //!
 //! Invariants: a segment is full when one more payload would exceed its limit, exactly full is not
 //! too full, and a record longer than the limit has a segment of its own; what of a payload counts,
-//! its owner says; the old segment is durable before the new one has its name, and a segment has its
-//! name before it has a record.
+//! its owner says; the old segment is durable before the new one has its name, and a segment has
+//! its name before it has a record.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,12 +1,12 @@
 //! Chain files that are made for the tests: an Antelope block log by our own writer, and a Bitcoin
-//! block file of regtest in which every block spends an output of the one before.
+//! block file of [`crate::regtest`].
 //!
 //! Invariants: every block and every transaction differs from every other; the same seed gives the
 //! same file; the readers take every block, so an import of the whole file stores them all.
 
 use std::path::Path;
 
-use chain_store::bitcoin::{BlockFile, Network};
+use chain_store::bitcoin::BlockFile;
 use chain_store::chain_files::antelope::{Layout, Preamble, decode_block};
 use chain_store::chain_files::{Fault, FileReader, FileWriter, Hash, ReadOptions};
 use conformance::seed_of_run;
@@ -14,6 +14,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 use storage_api::blocks::{BlockHash, BlockInfo, Height, TxId};
+
+use crate::regtest::block_file;
 
 /// What kind of chain a file holds, and so which import takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Chain {
         };
         match self {
             Self::Antelope => log(blocks, &mut filler),
-            Self::Bitcoin => block_file(blocks, &mut filler),
+            Self::Bitcoin => block_file(blocks, &mut filler).0,
         }
     }
 
@@ -148,76 +150,6 @@ fn logged_blocks(path: &Path) -> Vec<FiledBlock> {
         });
     }
     blocks
-}
-
-fn twice(bytes: &[u8]) -> Hash {
-    sha(&sha(bytes))
-}
-
-/// A script behind its length.
-fn script(bytes: &[u8]) -> Vec<u8> {
-    let mut out = match u16::try_from(bytes.len()).unwrap() {
-        short @ 0..0xfd => vec![short as u8],
-        long => [&[0xfd][..], &long.to_le_bytes()].concat(),
-    };
-    out.extend_from_slice(bytes);
-    out
-}
-
-/// A transaction with one input, an output that anyone can spend, and one that nobody can.
-fn transaction(previous: (Hash, u32), unlock: &[u8], filler: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![2, 0, 0, 0, 1];
-    bytes.extend_from_slice(&previous.0);
-    bytes.extend_from_slice(&previous.1.to_le_bytes());
-    bytes.extend(script(unlock));
-    bytes.extend_from_slice(&[0xff; 4]);
-    bytes.push(2);
-    bytes.extend_from_slice(&5_000_000_u64.to_le_bytes());
-    bytes.extend(script(&[0x51]));
-    bytes.extend_from_slice(&0_u64.to_le_bytes());
-    bytes.extend(script(&[&[0x6a][..], filler].concat()));
-    bytes.extend_from_slice(&[0; 4]);
-    bytes
-}
-
-/// A header whose hash is as low as regtest wants it.
-fn mined(parent: Hash, root: Hash) -> Vec<u8> {
-    let mut header = vec![0, 0, 0, 0x20];
-    header.extend_from_slice(&parent);
-    header.extend_from_slice(&root);
-    header.extend_from_slice(&1_700_000_000_u32.to_le_bytes());
-    header.extend_from_slice(&Network::Regtest.easiest_bits().to_le_bytes());
-    let mut nonces = (0_u32..).map(|nonce| [&header[..], &nonce.to_le_bytes()].concat());
-    nonces.find(|header| twice(header)[31] < 0x7f).unwrap()
-}
-
-fn block_file(blocks: u32, filler: &mut dyn FnMut() -> Vec<u8>) -> Vec<u8> {
-    let mut file = Vec::new();
-    let mut parent = *Network::Regtest.genesis_hash().as_bytes();
-    let mut spendable: Option<Hash> = None;
-    for number in 1..=blocks {
-        let height = [&[4][..], &number.to_le_bytes()].concat();
-        let coinbase = transaction(([0; 32], u32::MAX), &height, &[]);
-        let coinbase_id = twice(&coinbase);
-        // Every third block has its coinbase alone.
-        let spend = spendable.filter(|_| number % 3 != 0);
-        let spend = spend.map(|id| transaction((id, 0), &[], &filler()));
-        let (root, body) = match spend {
-            None => (coinbase_id, [&[1][..], &coinbase].concat()),
-            Some(spend) => {
-                let root = twice(&[coinbase_id, twice(&spend)].concat());
-                (root, [&[2][..], &coinbase, &spend].concat())
-            }
-        };
-        let header = mined(parent, root);
-        parent = twice(&header);
-        spendable = Some(coinbase_id);
-        file.extend_from_slice(&Network::Regtest.magic());
-        file.extend_from_slice(&((header.len() + body.len()) as u32).to_le_bytes());
-        file.extend(header);
-        file.extend(body);
-    }
-    file
 }
 
 fn framed_blocks(path: &Path) -> Vec<FiledBlock> {

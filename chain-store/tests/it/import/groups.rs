@@ -1,0 +1,108 @@
+//! Commits of many blocks, on every compiled engine and with bodies in both places: a block that is
+//! refused takes none of its group with it, and leaves nothing of its own.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use chain_store::{AnyStore, BitcoinImport, Bodies, ContentDigest, EngineName, ImportError};
+use storage_api::{ChecksumSetting, Durability, KvStore, ReadTxn};
+
+use crate::regtest::{block_file, spends_nothing};
+
+const LEVELS: [Durability; 3] = [
+    Durability::Durable,
+    Durability::Buffered,
+    Durability::Volatile,
+];
+
+struct Place {
+    store: Arc<AnyStore>,
+    _dir: tempfile::TempDir,
+}
+
+fn place(engine: EngineName, bodies: Bodies) -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let schema = BitcoinImport::schema(bodies, ChecksumSetting::None).unwrap();
+    let store = AnyStore::open(&crate::url::of(engine, dir.path()), &schema).unwrap();
+    Place {
+        store: Arc::new(store),
+        _dir: dir,
+    }
+}
+
+impl Place {
+    /// Blocks that were stored, those that were known, and what ended the import.
+    fn import(&self, path: &Path, level: Durability) -> (u64, u64, Result<(), ImportError>) {
+        let mut import = BitcoinImport::into(&self.store)
+            .unwrap()
+            .with_durability(level);
+        let ended = import.file(path, &mut |_| ControlFlow::Continue(()));
+        (import.report().blocks, import.report().known_blocks, ended)
+    }
+
+    /// A digest of all content but places of bodies, which a block that was refused moves.
+    fn digest(&self) -> String {
+        let view = self.store.begin_read().unwrap();
+        let blocks = chain_store::Blocks::open(&self.store).unwrap();
+        let blocks = chain_store::BlocksDigest::compute(&blocks, &view, &mut |_| {}).unwrap();
+        let all = ContentDigest::compute(&view, self.store.catalogue(), &mut |_| {}).unwrap();
+        match chain_store::Bodies::of(self.store.catalogue()).unwrap() {
+            Some(Bodies::Segments) => format!("{blocks:?}"),
+            _ => format!("{blocks:?} {all}"),
+        }
+    }
+
+    fn commits(&self) -> u64 {
+        self.store.begin_read().unwrap().commit_seq().unwrap().get()
+    }
+}
+
+#[test]
+fn a_block_that_is_refused_takes_none_of_its_group_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut number = 0_u32;
+    let mut filler = || {
+        number += 1;
+        number.to_le_bytes().repeat(20)
+    };
+    let (whole, _) = block_file(30, &mut filler);
+    number = 0;
+    let mut filler = || {
+        number += 1;
+        number.to_le_bytes().repeat(20)
+    };
+    let (mut bad, tip) = block_file(20, &mut filler);
+    assert!(whole.starts_with(&bad));
+    bad.extend(spends_nothing(tip, 21));
+    let (whole_file, bad_file) = (dir.path().join("whole.dat"), dir.path().join("bad.dat"));
+    fs::write(&whole_file, whole).unwrap();
+    fs::write(&bad_file, bad).unwrap();
+    for engine in EngineName::compiled() {
+        for bodies in Bodies::ALL {
+            if engine == EngineName::Mem && bodies == Bodies::Segments {
+                continue;
+            }
+            let undisturbed = place(engine, bodies);
+            let (stored, _, ended) = undisturbed.import(&whole_file, Durability::Durable);
+            assert!(ended.is_ok() && stored == 30, "{ended:?}");
+            let expected = undisturbed.digest();
+            for level in LEVELS {
+                let context = format!("{engine}, {bodies}, {level:?}");
+                let place = place(engine, bodies);
+                let before = place.commits();
+                let (stored, _, ended) = place.import(&bad_file, level);
+                let is_output = matches!(ended, Err(ImportError::MissingOutput { .. }));
+                assert!(is_output, "{context}: {ended:?}");
+                assert_eq!(stored, 20, "{context}");
+                let commits = if level == Durability::Durable { 20 } else { 1 };
+                assert_eq!(place.commits() - before, commits, "{context}");
+                let (stored, known, ended) = place.import(&whole_file, level);
+                assert!(ended.is_ok(), "{context}: {ended:?}");
+                assert_eq!((stored, known), (10, 20), "{context}");
+                assert_eq!(place.digest(), expected, "{context}");
+            }
+        }
+    }
+}
