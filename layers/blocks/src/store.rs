@@ -7,6 +7,7 @@
 //! write, one sync for all that was staged since the last one, and the rows; of a read by height,
 //! one get and one positioned read.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,14 @@ use storage_api::{
 
 use crate::error::{of_body, of_log};
 use crate::layout::{self, BodyPlace, PLACES};
+
+/// A buffer that is longer is given back after a read.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+thread_local! {
+    /// What bodies that are lent are read into: making one anew costs more than a small read.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// The log of a store that may write; readers have none.
 pub(crate) struct Writing {
@@ -252,9 +261,14 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
         height: Height,
         sink: &mut dyn FnMut(&[u8]),
     ) -> BlockResult<bool> {
-        let mut buffer = Vec::new();
-        let body = self.read_body(reader, height, &mut buffer)?;
-        Ok(body.map(sink).is_some())
+        // Whoever reads in the sink finds the cell empty, and takes a buffer of its own.
+        let mut buffer = BUFFER.take();
+        let found = self.read_body(reader, height, &mut buffer);
+        let found = found.map(|body| body.map(sink).is_some());
+        if buffer.capacity() <= KEPT_BYTES_MAX {
+            BUFFER.set(buffer);
+        }
+        found
     }
 
     fn body<R: Reader>(&self, reader: &R, height: Height) -> BlockResult<Option<Vec<u8>>> {

@@ -153,8 +153,7 @@ impl Reader {
         let damaged = |what| Err(self.damaged_or_absent(segment, place, what));
         let bytes = usize::try_from(prefix.bytes).unwrap_or(usize::MAX);
         let bytes = bytes.saturating_add(record::HEADER_LEN);
-        // A place that is not true is not given memory.
-        if bytes > buffer.capacity() && place.offset.saturating_add(bytes as u64) > segment.len()? {
+        if is_beyond(segment, (place.offset, bytes), buffer)? {
             return damaged(BEYOND);
         }
         buffer.resize(bytes, 0);
@@ -191,7 +190,7 @@ impl Reader {
         let begin = first.place.offset;
         let bytes = last.place.offset.saturating_add(last.bytes());
         let bytes = usize::try_from(bytes.saturating_sub(begin)).unwrap_or(usize::MAX);
-        if bytes > buffer.capacity() && begin.saturating_add(bytes as u64) > segment.len()? {
+        if is_beyond(&segment, (begin, bytes), buffer)? {
             return Err(self.damaged_or_absent(&segment, &last.place, BEYOND));
         }
         buffer.resize(bytes, 0);
@@ -340,6 +339,17 @@ impl Reader {
 
 /// What is said of a place that is not true.
 const BEYOND: &str = "the record is beyond the end of the file";
+
+/// Whether so many bytes from here on end behind the file, looked at only where the buffer would
+/// take much memory for them: a place that is not true is not given it.
+fn is_beyond(
+    segment: &Segment,
+    (offset, bytes): (u64, usize),
+    buffer: &Vec<u8>,
+) -> LogResult<bool> {
+    let is_much = bytes > buffer.capacity().max(CHUNK_BYTES);
+    Ok(is_much && offset.saturating_add(bytes as u64) > segment.len()?)
+}
 
 /// What is wanted of a record whose header and payload these bytes are, with this checksum of the
 /// latter; what is wrong with them otherwise.
