@@ -42,16 +42,20 @@ impl Log {
     /// the segment in which the cut is, and a removal for each segment behind it.
     ///
     /// # Errors
-    /// `OutOfRange`, `Poisoned`, `Damaged` and `Absent` of the segment of the cut, `Io`; a failure
-    /// on the way poisons.
+    /// `OutOfRange`, `Poisoned`; `Full` where what gathered and stays finds no space (nothing was
+    /// cut); `Damaged` and `Absent` of the segment of the cut, `Io`: a failure on the way poisons.
     pub fn truncate(&mut self, next: Height) -> LogResult<()> {
         self.check_writable()?;
         self.check_range(next)?;
         if next == self.next {
             return Ok(());
         }
-        // A disk that is full is told before anything is cut.
-        self.flush()?;
+        if next <= self.gathered_from {
+            self.forget_gathered();
+        } else {
+            // A disk that is full is told before anything is cut.
+            self.flush()?;
+        }
         self.cut_begins_or_ends();
         self.cut_tip(next).map_err(|error| self.poison(error))?;
         self.cut_begins_or_ends();

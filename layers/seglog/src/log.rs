@@ -178,6 +178,8 @@ pub struct Log {
     poison: Option<String>,
     /// Records at the end of the log that are not in the file yet.
     pub(crate) gathered: Vec<u8>,
+    /// The first record of which something has gathered, if anything has.
+    pub(crate) gathered_from: Height,
     pub(crate) ahead: Ahead,
 }
 
@@ -209,6 +211,7 @@ impl Log {
             syncs: 0,
             poison: None,
             gathered: Vec::new(),
+            gathered_from: next,
             ahead: Ahead::default(),
         }
     }

@@ -162,6 +162,9 @@ impl Log {
             self.gathered.clear();
             return Ok((sum, checksum));
         }
+        if before == 0 {
+            self.gathered_from = header.height;
+        }
         for part in [&bytes, payload, trailer] {
             self.gathered.extend_from_slice(part);
         }
@@ -176,6 +179,7 @@ impl Log {
                 return Err(error);
             }
             self.gathered.drain(..piece);
+            self.gathered_from = header.height;
         }
         Ok((sum, checksum))
     }
@@ -217,26 +221,29 @@ impl Log {
         if written.as_ref().is_err_and(is_full) && self.ahead.give_back(&self.shared) {
             written = write_all(&*self.tip.segment.file, at, parts);
         }
-        written.map_err(|error| self.failed_write(error))
+        // Space in advance goes as well: of a record that is refused it may hold all but zeros, or
+        // all but the zeros behind it.
+        let kept = self.tip.end.min(self.tip.file_bytes);
+        written.map_err(|error| self.failed_write(error, kept))
     }
 
-    /// What a failed write means: without space nothing was added, and the space that it took is
-    /// given back; anything else poisons.
-    fn failed_write(&mut self, error: io::Error) -> LogError {
+    /// What a failed write means: without space nothing was added, and what lies behind what is
+    /// kept of the file is given back; anything else poisons.
+    fn failed_write(&mut self, error: io::Error, kept: u64) -> LogError {
         let error = self.tip.segment.io(error);
         if !matches!(error, LogError::Full { .. }) {
             return self.poison(error);
         }
         let file = &self.tip.segment.file;
-        match file.bytes() {
-            Ok(bytes) if bytes > self.tip.file_bytes => {
-                if let Err(failed) = file.set_len(self.tip.file_bytes) {
-                    let failed = self.tip.segment.io(failed);
-                    return self.poison(failed);
-                }
-            }
-            _ => {}
+        let given_back = match file.bytes() {
+            Ok(bytes) if bytes > kept => file.set_len(kept),
+            bytes => bytes.map(drop),
+        };
+        if let Err(failed) = given_back {
+            let failed = self.tip.segment.io(failed);
+            return self.poison(failed);
         }
+        self.tip.file_bytes = kept;
         error
     }
 
@@ -263,6 +270,13 @@ impl Log {
         self.gathered.clear();
         self.tip.file_bytes = self.tip.file_bytes.max(self.tip.end);
         Ok(())
+    }
+
+    /// Lets go of what gathered, all of which is about to be cut. What comes next is not right until
+    /// then.
+    pub(crate) fn forget_gathered(&mut self) {
+        self.tip.end = self.written();
+        self.gathered.clear();
     }
 
     /// Makes every record durable. Cost: one write and one sync of one file, none without a new
@@ -319,7 +333,7 @@ impl Log {
             // At most the zeros that there are.
             let zeros = ZEROS.get(..step as usize).unwrap_or_default();
             let written = write_all(&*self.tip.segment.file, at, [zeros]);
-            match written.map_err(|error| self.failed_write(error)) {
+            match written.map_err(|error| self.failed_write(error, at)) {
                 Ok(()) => self.tip.file_bytes += step,
                 // Space in advance is not needed; what it lacks, the next record will say.
                 Err(LogError::Full { .. }) => break,

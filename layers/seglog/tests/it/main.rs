@@ -10,4 +10,5 @@ mod images;
 mod life;
 mod model;
 mod pack;
+mod scarce;
 mod tools;
