@@ -238,6 +238,13 @@ impl BlockHelp {
         }
         let height = inner.log.next();
         let place = inner.log.append(height, bytes)?;
+        if let Err(error) = inner.log.sync() {
+            // What found no space would be written with the next block.
+            if let LogError::Full { .. } = error {
+                inner.log.truncate(height)?;
+            }
+            return Err(error.into());
+        }
         let file = inner
             .files
             .entry(place.segment.into())
@@ -249,7 +256,7 @@ impl BlockHelp {
         while inner.files.len() > FILES_KEPT {
             inner.files.pop_first();
         }
-        Ok(inner.log.sync()?)
+        Ok(())
     }
 
     /// The blocks of a file; read once when they are not known yet.

@@ -1,11 +1,13 @@
 //! R20 and R24 for `BlockHelp`: lengths, rollover, reads of any range, writes at the end only, and
 //! nothing that was written is lost or made up.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use compat::repchain::{BlockHelp, Error, FileNo, FilePos, Options};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use seglog::LogError;
 use seglog::disk::{Disk, Folder};
 use seglog::sim::{SimDisk, Trouble};
 
@@ -281,4 +283,57 @@ fn what_was_written_outlives_a_power_cut_at_every_step() {
             assert_eq!(help.read_block(file_no, start, 300).unwrap(), more);
         }
     }
+}
+
+/// A block that was taken by the log and found no space when it was made durable counted as
+/// written: the file was longer after an error that says that nothing was added, and the same block
+/// could not be written again.
+#[test]
+fn a_block_that_found_no_space_is_not_there_and_is_written_again() {
+    let sizes: Vec<usize> = (0..24).map(|number| 100 + number * 97 % 900).collect();
+    let whole = SimDisk::new();
+    assert_eq!(write_all(&whole, &sizes), sizes.len());
+    let mut refusals = 0;
+    for step in 0..whole.steps() {
+        let disk = SimDisk::new();
+        disk.plan(step, Trouble::Fail(ErrorKind::StorageFull));
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let Ok((help, _)) = BlockHelp::open(shared, &options(1_000)) else {
+            continue;
+        };
+        let mut at = Vec::new();
+        for (number, bytes) in sizes.iter().enumerate() {
+            let block = filled(number, *bytes);
+            let newest = help.get_max_file_no();
+            let before = help.get_file_length(newest).unwrap();
+            let stored = store(&help, &block).or_else(|refused| {
+                let length = help.get_file_length(newest).unwrap();
+                let stored = store(&help, &block)?;
+                let context = format!("step {step}, block {number}: {refused}");
+                assert!(
+                    matches!(refused, Error::Log(LogError::Full { .. })),
+                    "{context}"
+                );
+                assert_eq!(length, before, "{context}");
+                refusals += 1;
+                Ok::<_, Error>(stored)
+            });
+            match stored {
+                Ok(stored) => at.push(stored),
+                // Another failure than a lack of space ends writing.
+                Err(Error::Log(LogError::Poisoned { .. })) => break,
+                Err(error) => panic!("step {step}, block {number}: {error}"),
+            }
+        }
+        drop(help);
+        let help = open(Arc::new(disk), 1_000);
+        for ((number, bytes), (file_no, start)) in sizes.iter().enumerate().zip(at) {
+            let read = help.read_block(file_no, start, *bytes as u32).unwrap();
+            assert!(
+                read == filled(number, *bytes),
+                "step {step}, block {number}"
+            );
+        }
+    }
+    assert!(refusals >= sizes.len(), "{refusals} blocks found no space");
 }
