@@ -128,18 +128,22 @@ impl<S: KvStore> SegmentBlocks<S> {
     /// that are there are removed first. The chain is the one that the last record ends; who
     /// staged a block last and never committed it gets it as the tip.
     ///
-    /// Cost: two reads of everything, and 32 bytes of memory for each record.
+    /// Cost: one sync if something was staged, two reads of everything, and 32 bytes of memory for
+    /// each record.
     ///
     /// # Errors
-    /// `Store` with `Corruption` where a segment is damaged or absent; nothing is committed then.
+    /// `Store` with `Corruption` where a segment is damaged or absent, `DiskFull`, `Io`; nothing is
+    /// committed then.
     pub fn rebuild_index<W: WriteTxn>(&self, txn: &mut W) -> BlockResult<Rebuilt> {
         match self.index.truncate(txn, None) {
             Ok(rows) => txn.delete_range(self.places, &rows)?,
             Err(BlockError::Empty) => {}
             Err(error) => return Err(error),
         }
+        // What was staged last is read as well, and the rows say that it is there.
+        let until = self.sync_staged()?;
         let mut links = Vec::new();
-        self.for_each_record(&mut |_, recorded| {
+        self.for_each_record(until, &mut |_, recorded| {
             links.push(Link::of(&recorded.info));
             Ok(())
         })?;
@@ -149,7 +153,7 @@ impl<S: KvStore> SegmentBlocks<S> {
             ..Rebuilt::default()
         };
         let mut number = 0;
-        self.for_each_record(&mut |(record, place), recorded| {
+        self.for_each_record(until, &mut |(record, place), recorded| {
             let is_wanted = is_in_chain.get(number).copied().unwrap_or_default();
             number += 1;
             if !is_wanted {
@@ -174,12 +178,11 @@ impl<S: KvStore> SegmentBlocks<S> {
         Ok(rebuilt)
     }
 
-    /// Decodes every record, in the order of the log.
-    fn for_each_record(&self, take: &mut TakeRecord<'_>) -> BlockResult<()> {
+    /// Decodes every record up to and without `until`, in the order of the log.
+    fn for_each_record(&self, until: seglog::Height, take: &mut TakeRecord<'_>) -> BlockResult<()> {
         let Some((first, _)) = self.reader.segments().first().copied() else {
             return Ok(());
         };
-        let until = self.next_record()?;
         let mut scan = self.reader.scan_segment(first, until).map_err(of_log)?;
         while let Some((record, place, payload)) = scan.read_next().map_err(of_log)? {
             take((record, place), &layout::decode_record(payload)?)?;

@@ -121,9 +121,12 @@ impl<S: KvStore> SegmentBlocks<S> {
         Ok(self.writing()?.log.packer())
     }
 
-    /// The number of the next record of the log.
-    pub(crate) fn next_record(&self) -> Result<seglog::Height> {
-        Ok(self.writing()?.log.next())
+    /// Makes everything that was staged durable, and gives the number of the next record.
+    pub(crate) fn sync_staged(&self) -> Result<seglog::Height> {
+        let mut writing = self.writing()?;
+        writing.log.sync().map_err(of_log)?;
+        writing.synced = writing.log.next();
+        Ok(writing.synced)
     }
 
     fn writing(&self) -> Result<MutexGuard<'_, Writing>> {

@@ -278,3 +278,22 @@ fn segments_whose_index_was_lost_are_kept_and_give_it_back() {
         }
     }
 }
+
+/// A block that was staged and not appended had not been written yet when the index was made again:
+/// its record was taken for damage.
+#[test]
+fn what_was_staged_last_is_in_an_index_that_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = grown(dir.path());
+    let blocks = open(&store, dir.path()).unwrap();
+    blocks.stage(new_block(21, b"staged")).unwrap();
+    let mut txn = store.begin_write().unwrap();
+    let rebuilt = blocks.rebuild_index(&mut txn).unwrap();
+    txn.commit(Durability::Durable).unwrap();
+    assert_eq!((rebuilt.blocks, rebuilt.passed_over), (21, 0));
+    let view = store.begin_read().unwrap();
+    let body = blocks.body(&view, Height::new(21)).unwrap();
+    assert_eq!(body.as_deref(), Some(&b"staged"[..]));
+    let checked = blocks.check(&view).unwrap();
+    assert_eq!(checked.sound_blocks, 21);
+}
