@@ -18,6 +18,7 @@ use crate::read::Reader;
 use crate::record::{self, Header};
 use crate::segment::{COMING, HEADER_LEN, SPARE, SegmentHeader, SegmentNumber};
 use crate::walk::{NOTHING, Segment, Step, Walk};
+use crate::write::PAGE_BYTES;
 use crate::{ChainTag, Height, Place};
 
 /// Bytes read at once in search of a header.
@@ -74,7 +75,8 @@ pub enum Part<'p> {
     Record(Height, Place, &'p [u8]),
     /// Bytes that are no record: from the offset, so many, and why.
     Damage(u64, u64, &'static str),
-    /// Zeros up to the end of the file.
+    /// Zeros up to the end of the file, or up to what a recycled file still holds of the segment
+    /// that it was before.
     Nothing(u64, u64),
 }
 
@@ -213,7 +215,7 @@ impl Tools {
             }
             let Some((at, height)) = next_header(&segment, offset + 1)? else {
                 let rest = end - offset;
-                let is_empty = why == NOTHING && is_zero(&segment, offset)?;
+                let is_empty = why == NOTHING && is_nothing(&segment, offset)?;
                 visit(if is_empty {
                     Part::Nothing(offset, rest)
                 } else {
@@ -419,22 +421,34 @@ fn next_header(segment: &Segment, from: u64) -> LogResult<Option<(u64, Height)>>
     }
 }
 
-/// Whether a file is zeros from here on.
-fn is_zero(segment: &Segment, from: u64) -> LogResult<bool> {
+/// Whether a file is zeros from here on, or up to the end of the page and then holds records of
+/// another segment: those of this one were looked for.
+fn is_nothing(segment: &Segment, from: u64) -> LogResult<bool> {
     let mut buffer = vec![0; SEARCHED_BYTES];
-    let mut at = from;
+    let page_end = from.next_multiple_of(PAGE_BYTES);
+    let (mut at, mut is_zero) = (from, true);
     loop {
         let read = match read_full(&*segment.file, at, &mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
             read => read.map_err(|error| segment.io(error))?,
         };
         let bytes = buffer.get(..read).unwrap_or_default();
-        if bytes.iter().any(|byte| *byte != 0) {
+        let other = bytes.iter().position(|byte| *byte != 0);
+        if is_zero && other.is_some_and(|other| at + (other as u64) < page_end) {
             return Ok(false);
         }
-        if read < SEARCHED_BYTES {
+        is_zero &= other.is_none();
+        if !is_zero
+            && bytes
+                .windows(record::HEADER_LEN)
+                .any(record::looks_like_header)
+        {
             return Ok(true);
         }
-        at += read as u64;
+        if read < SEARCHED_BYTES {
+            return Ok(is_zero);
+        }
+        // The next part begins where a header could have been cut in two.
+        at += (read - (record::HEADER_LEN - 1)) as u64;
     }
 }

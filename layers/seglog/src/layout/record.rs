@@ -38,6 +38,11 @@ fn word(bytes: &[u8; HEADER_LEN], at: usize) -> u32 {
         .map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
+/// Whether these bytes begin as a header of any segment does.
+pub(crate) fn looks_like_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MARKER) && bytes.get(32..36) == Some(&[0; 4])
+}
+
 impl Header {
     /// The bytes of the header in the segment with this checksum, and its own checksum.
     pub(crate) fn encode(&self, segment: u32) -> ([u8; HEADER_LEN], u32) {

@@ -176,7 +176,8 @@ fn readers_beside_the_writer_see_whole_records() {
     let (mut log, _) = Log::open(folder(dir.path()), options(4_000)).unwrap();
     let reader = log.reader();
     let (places, given) = std::sync::mpsc::channel();
-    std::thread::scope(|scope| {
+    // What is moved here goes when this panics, and the thread ends.
+    std::thread::scope(move |scope| {
         scope.spawn(move || {
             let mut payload = Vec::new();
             for (height, place) in given {

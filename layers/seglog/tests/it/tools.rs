@@ -132,3 +132,50 @@ fn a_cut_is_done_again_and_the_log_goes_on_behind_it() {
     log.sync().unwrap();
     assert_eq!(walk(&tools), (vec![1, 2], 0));
 }
+
+/// What a recycled file still held behind the records was taken for damage: it was nothing but
+/// zeros only until files were not written anew any more.
+#[test]
+fn what_a_recycled_file_holds_behind_its_records_is_no_damage() {
+    let disk = SimDisk::new();
+    let options = LogOptions {
+        segment_bytes_max: 20_000,
+        ..options(4_096)
+    };
+    let (mut log, _) = Log::open(Arc::new(disk.clone()), options).unwrap();
+    let append = |log: &mut Log, count: u64| {
+        for _ in 0..count {
+            log.append(log.next(), &[255; 1_000]).unwrap();
+            log.sync().unwrap();
+        }
+    };
+    append(&mut log, 21);
+    log.prune(log.next()).unwrap();
+    append(&mut log, 23);
+    let name = log.segment().file_name();
+    let end = 64 + 4 * 1_040;
+    let bytes = disk.bytes(&name).unwrap();
+    assert!(bytes[end..].contains(&255), "{name} is a recycled file");
+    let tools = tools(&disk);
+    let look = || {
+        let (mut found, mut nothing) = (0, Vec::new());
+        let number = log.segment();
+        let walked = tools.walk::<LogError>(number, &mut |part| {
+            match part {
+                Part::Record(..) => found += 1,
+                Part::Nothing(offset, bytes) => nothing.push((offset, bytes)),
+                Part::Damage(..) => {}
+            }
+            Ok(())
+        });
+        walked.unwrap();
+        (found, nothing)
+    };
+    let rest = (bytes.len() - end) as u64;
+    assert_eq!(look(), (4, vec![(end as u64, rest)]));
+    // A byte between the last record and what the file held is damage all the same.
+    let mut changed = bytes.clone();
+    changed[end + 50] = 1;
+    disk.put(&name, &changed);
+    assert_eq!(look(), (4, Vec::new()));
+}
