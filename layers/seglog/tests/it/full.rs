@@ -111,6 +111,10 @@ fn a_record_that_was_refused_does_not_appear_when_the_log_is_opened_again() {
     let refused = log.append(log.next(), &payload).unwrap_err();
     assert!(matches!(refused, LogError::Full { .. }), "{refused}");
     assert_eq!(open(&disk.after_kill()).next(), log.next());
+    // Space in advance comes back with what has space again.
+    log.append(log.next(), b"is there too").unwrap();
+    log.sync().unwrap();
+    assert!(disk.bytes("0000000000.seg").unwrap().len() > 1 << 20);
     let next = log.next();
     drop(log);
     assert_eq!(open(&disk).next(), next);
@@ -147,4 +151,25 @@ fn what_has_only_gathered_is_cut_without_being_written() {
     let log = open(&disk).unwrap();
     assert_eq!(log.next(), Height::new(3));
     assert!(log.reader().check().unwrap().is_empty());
+}
+
+/// As above, of a record whose beginning went to the file with the piece that it completed.
+#[test]
+fn a_record_that_has_gathered_in_part_is_cut_without_being_written() {
+    let disk = SimDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (mut log, _) = Log::open(shared, LogOptions::default()).unwrap();
+    let written = || disk.bytes("0000000000.seg").unwrap().len();
+    while written() == 64 {
+        log.append(log.next(), &[7; 30_000]).unwrap();
+    }
+    let in_part = Height::new(log.next().get() - 1);
+    log.append(log.next(), b"behind it").unwrap();
+    disk.plan(disk.steps(), Trouble::Fail(ErrorKind::StorageFull));
+    assert!(matches!(log.sync(), Err(LogError::Full { .. })));
+    disk.plan(disk.steps() + 3, Trouble::PowerCut);
+    log.truncate(in_part).unwrap();
+    assert!(!disk.is_off(), "a cut is a change of length and two syncs");
+    assert_eq!(written() as u64, 64 + in_part.get() * 30_040);
+    assert_eq!(log.next(), in_part);
 }

@@ -173,3 +173,62 @@ fn a_recycled_file_is_written_up_to_the_end_of_a_page() {
     assert_eq!(log.next(), Height::new(60));
     assert_eq!(recovered.absent, []);
 }
+
+/// Until all of a long record is written, nothing says that it is there.
+#[test]
+fn the_header_of_a_long_record_is_written_last() {
+    let mut steps = 0;
+    loop {
+        let disk = SimDisk::new();
+        let mut log = open(&disk).unwrap();
+        disk.plan(disk.steps() + steps, Trouble::PowerCut);
+        let end = 64 + 40 + 3 * PIECE_BYTES;
+        let appended = log.append(Height::new(0), &[7; 3 * PIECE_BYTES]);
+        let bytes = disk.bytes("0000000000.seg").unwrap();
+        if bytes[64..104].iter().any(|byte| *byte != 0) {
+            assert!(bytes.len() == end && bytes[104..].iter().all(|byte| *byte == 7));
+            break;
+        }
+        assert!(appended.is_err() && bytes.len() > 104, "step {steps}");
+        steps += 1;
+    }
+    assert!(steps >= 3, "{steps} steps came before");
+}
+
+/// What a file held of the segment that it was before, behind so many records of this length, all
+/// of which are written at once.
+fn recycled(bytes: usize, count: u64) -> (Vec<u8>, usize) {
+    let disk = SimDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let options = LogOptions {
+        segment_bytes_max: 700_000,
+        advance_bytes: 4_096,
+        ..LogOptions::default()
+    };
+    let (mut log, _) = Log::open(shared, options).unwrap();
+    for _ in 0..71 {
+        log.append(log.next(), &[255; 10_000]).unwrap();
+    }
+    log.prune(log.next()).unwrap();
+    log.append(log.next(), &[255; 690_000]).unwrap();
+    let file = |log: &Log| disk.bytes(&log.segment().file_name()).unwrap();
+    let next = log.segment().get() + 1;
+    for at in 0..count {
+        log.append(log.next(), &vec![255; bytes]).unwrap();
+        assert_eq!(log.segment().get(), next, "record {at} is in the next one");
+    }
+    (file(&log), 64 + count as usize * (40 + bytes))
+}
+
+#[test]
+fn every_write_to_a_recycled_file_ends_at_the_end_of_a_page() {
+    // The header of the segment alone, a record beside what gathers, a long one.
+    for (bytes, count) in [(100, 1), (50_000, 2), (300_000, 1)] {
+        let (file, end) = recycled(bytes, count);
+        let end = if bytes == 100 { 64 } else { end };
+        let page = end.next_multiple_of(4_096);
+        assert!(file.len() > page + 4_096, "{bytes}: {}", file.len());
+        assert!(file[end..page].iter().all(|byte| *byte == 0), "{bytes}");
+        assert!(file[page..page + 4_096].contains(&255), "{bytes}");
+    }
+}
