@@ -3,9 +3,9 @@
 //! Invariants: a staged block is the next record of the log, whatever becomes of it; what is never
 //! appended is trash, which the next opening removes if it lies at the end and a pruning otherwise;
 //! a file is cut only after the commit that made its records unreachable, once no view from before
-//! that commit is open, and at the tip not if something was staged since. Cost of a block: one
-//! write, one sync for all that was staged since the last one, and the rows; of a read by height,
-//! one get and one positioned read.
+//! that commit is open, and at the tip not if something was staged since. Cost: one write and
+//! one sync for all that was staged since the last one, a write more for each 256 KiB, and the rows
+//! of each block; of a read by height, one get and one positioned read.
 
 use std::cell::Cell;
 use std::fmt;

@@ -5,7 +5,7 @@
 //! never taken back or replaced; every row of the index can be made again from the log alone, byte
 //! by byte. What a transaction appended and did not commit lies behind the end of the index and
 //! goes with the next append; a process that ends before it finds the block in the chain when it
-//! opens the log again. Cost of a block: one write, one sync for all blocks of a call, the rows,
+//! opens the log again. Cost: one write and one sync for all blocks of a call, the rows of each,
 //! and one row for their tally; of a read by height, one get and one positioned read; by hash, one
 //! get more. Source: EOSIO's `block_log`. Format: `docs/format/log-blocks.md`.
 
@@ -151,7 +151,7 @@ impl<S: KvStore> LogBlocks<S> {
     /// Appends blocks on the tip, all or none: their records are durable when this returns, their
     /// rows with the caller's commit. After an error the transaction is as it was before.
     ///
-    /// Cost: a write for each block, one sync, and the rows.
+    /// Cost: a write for each 256 KiB, one sync, and the rows.
     ///
     /// # Errors
     /// `HeightMismatch` (a gap, or a height that has a block), `ParentMismatch`, `DuplicateHash`,
