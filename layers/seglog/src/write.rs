@@ -272,8 +272,8 @@ impl Log {
         Ok(())
     }
 
-    /// Lets go of what gathered, all of which is about to be cut. What comes next is not right until
-    /// then.
+    /// Lets go of what gathered, all of which is about to be cut: until then, what comes next is
+    /// not right.
     pub(crate) fn forget_gathered(&mut self) {
         self.tip.end = self.written();
         self.gathered.clear();
