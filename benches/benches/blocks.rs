@@ -144,7 +144,7 @@ fn conditions(arguments: &Arguments) -> String {
          are read in one view. `mem` forgets on exit. Before those that count, 12 MiB of blocks \
          are stored; segments are of 8, 32 and 128 MiB. \"same, pruned\" is the log of a node that \
          keeps few blocks: segments that are full become the next ones, out of the system's \
-         cache. fjall keeps values apart from keys and syncs its journal; parity-db is told \
+         cache. \"ahead\" has its scan read by two threads. fjall keeps values apart from keys and syncs its journal; parity-db is told \
          nothing about syncs and closed at the end, and its scan is a read of every height. \
          Machine: {}; stores on {}; load average {} at the end. Versions: {}.",
         arguments.rounds,

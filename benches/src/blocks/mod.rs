@@ -30,7 +30,7 @@ use storage_api::blocks::KvBlocks;
 use crate::figures::{Lap, timed};
 
 use files::{FourSyncs, Plain};
-use stores::{Over, Recycled, Segments};
+use stores::{Ahead, Over, Recycled, Segments};
 
 const SEED: u64 = 0x626c_6f63_6b73;
 
@@ -109,6 +109,9 @@ pub trait Subject {
     fn scan(&mut self) -> Result<u64>;
 }
 
+/// What follows the name of an engine where ranges are read ahead.
+const AHEAD: &str = ", ahead";
+
 /// The names of the subjects of this program, the plain file first.
 pub fn names(engines: &[EngineName]) -> Vec<String> {
     let mut names: Vec<String> = ["plain file", "four syncs", "segmented log", "same, pruned"]
@@ -116,6 +119,10 @@ pub fn names(engines: &[EngineName]) -> Vec<String> {
         .to_vec();
     for engine in engines {
         names.push(format!("segments beside {engine}"));
+        if *engine == EngineName::Mem {
+            // Threads read the log only, so one engine says what they are worth.
+            names.push(format!("segments beside {engine}{AHEAD}"));
+        }
         names.push(format!("rows of {engine}"));
     }
     names
@@ -134,13 +141,16 @@ pub fn make(name: &str, len: usize, dir: &Path) -> Result<Box<dyn Subject>> {
         "same, pruned" => Box::new(Recycled::new(dir, segment_bytes_max, len)?),
         name => {
             if let Some(engine) = name.strip_prefix("segments beside ") {
-                {
-                    let over = Over::<SegmentBlocks<AnyStore>>::new(
-                        engine.parse()?,
-                        dir,
-                        segment_bytes_max,
-                    );
-                    Box::new(over?)
+                let (engine, is_ahead) = match engine.strip_suffix(AHEAD) {
+                    Some(engine) => (engine, true),
+                    None => (engine, false),
+                };
+                let engine = engine.parse()?;
+                let over = Over::<SegmentBlocks<AnyStore>>::new(engine, dir, segment_bytes_max)?;
+                if is_ahead {
+                    Box::new(Ahead(over))
+                } else {
+                    Box::new(over)
                 }
             } else if let Some(engine) = name.strip_prefix("rows of ") {
                 Box::new(Over::<KvBlocks>::new(engine.parse()?, dir)?)

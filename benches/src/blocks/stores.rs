@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use blocks::{SegmentBlocks, SegmentOptions};
+use blocks::{ReadAhead, SegmentBlocks, SegmentOptions};
 use chain_store::{AnyReadTxn, AnyStore, EngineName, Opener, StoreUrl};
 use rustix::fs::{Advice, fadvise};
 use seglog::disk::Folder;
@@ -183,6 +183,37 @@ impl Over<SegmentBlocks<AnyStore>> {
             blocks,
             view: None,
         })
+    }
+}
+
+/// Segments of which ranges are read ahead by two threads.
+pub(super) struct Ahead(pub(super) Over<SegmentBlocks<AnyStore>>);
+
+impl Subject for Ahead {
+    fn append(&mut self, first: u64, bodies: &[&[u8]]) -> Result<()> {
+        self.0.append(first, bodies)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.0.sync()
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.0.settle()
+    }
+
+    fn read(&mut self, height: u64) -> Result<usize> {
+        self.0.read(height)
+    }
+
+    fn scan(&mut self) -> Result<u64> {
+        let view = self.0.view.as_ref().context("no view")?;
+        let all = BlockQuery::from(Height::new(0));
+        let mut bytes = 0;
+        for block in self.0.blocks.iter(view, all, ReadAhead::default()) {
+            bytes += block?.body.len() as u64;
+        }
+        Ok(bytes)
     }
 }
 

@@ -340,15 +340,20 @@ impl Reader {
 /// What is said of a place that is not true.
 const BEYOND: &str = "the record is beyond the end of the file";
 
-/// Whether so many bytes from here on end behind the file, looked at only where the buffer would
-/// take much memory for them: a place that is not true is not given it.
+/// Whether so many bytes from here on end behind every file, or behind this one, which is looked at
+/// only where the buffer would take much memory for them: a place that is not true is not given it,
+/// and no system is asked for an offset that it has not.
 fn is_beyond(
     segment: &Segment,
     (offset, bytes): (u64, usize),
     buffer: &Vec<u8>,
 ) -> LogResult<bool> {
+    let end = offset.saturating_add(bytes as u64);
+    if i64::try_from(end).is_err() {
+        return Ok(true);
+    }
     let is_much = bytes > buffer.capacity().max(CHUNK_BYTES);
-    Ok(is_much && offset.saturating_add(bytes as u64) > segment.len()?)
+    Ok(is_much && end > segment.len()?)
 }
 
 /// What is wanted of a record whose header and payload these bytes are, with this checksum of the

@@ -25,7 +25,8 @@ const ABSENT_MAX: usize = 10_000;
 /// What opening found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Why the last record ends the log, if something lies behind it; it was not synced.
+    /// Why the last record ends the log, if something lies behind it: a record that was not synced,
+    /// or what a recycled file still holds.
     pub cut: Option<Cut>,
     /// Segments between others whose files are absent; the first 10,000 of them.
     pub absent: Vec<SegmentNumber>,

@@ -55,7 +55,7 @@ fn lent(blocks: &SegmentBlocks<AnyStore>, store: &AnyStore, query: BlockQuery) -
     let visited = blocks.range(&view, query, &mut |info, body| {
         found.push(Block {
             info: *info,
-            body: body.to_vec(),
+            body: body.to_vec().into(),
         });
         ControlFlow::Continue(())
     });

@@ -2,7 +2,8 @@
 //!
 //! Invariants: blocks come in order whoever reads them; at most the bytes that were allowed are
 //! read ahead, and one run; the threads belong to the iterator, read nothing but the log, and end
-//! with it. An error is the last thing that comes.
+//! with it. An error is the last thing that comes. Bodies of a run share the memory that they were
+//! read into, which none of them was copied out of.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,7 +11,8 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-use seglog::Reader as LogReader;
+use bytes::Bytes;
+use seglog::{HEADER_BYTES, Reader as LogReader};
 use storage_api::blocks::{BlockError, BlockInfo, BlockQuery, BlockResult, Height};
 use storage_api::{Error, KvStore, Reader};
 
@@ -25,8 +27,9 @@ const ENTRIES: u64 = 64;
 pub struct Block {
     /// What the index knows of it.
     pub info: BlockInfo,
-    /// Its body.
-    pub body: Vec<u8>,
+    /// Its body. It shares memory with those that were read with it, at most 256 KiB unless it is
+    /// longer itself: whoever keeps one for long keeps all of that, or a copy.
+    pub body: Bytes,
 }
 
 /// How far ahead bodies are read.
@@ -55,15 +58,21 @@ type Answer = (Vec<Block>, BlockResult<()>);
 /// What a thread is asked to read, and where it says what it found.
 type Job = (Run, Sender<Answer>);
 
-fn read(reader: &LogReader, run: &Run, buffer: &mut Vec<u8>) -> Answer {
-    let mut blocks = Vec::with_capacity(run.infos.len());
-    let read = run.read(reader, buffer, &mut |info, body| {
-        blocks.push(Block {
-            info: *info,
-            body: body.to_vec(),
-        });
+fn read(reader: &LogReader, run: &Run) -> Answer {
+    let (mut buffer, mut count) = (Vec::new(), 0);
+    let read = run.read(reader, &mut buffer, &mut |_, _| count += 1);
+    let shared = Bytes::from(buffer);
+    let begin = run.wanted.first().map_or(0, |first| first.place.offset);
+    // Bodies that were lent lie in the buffer as they lie in the file.
+    let bodies = run.wanted.iter().take(count).filter_map(|wanted| {
+        let at = wanted.place.offset.checked_sub(begin)?;
+        let at = usize::try_from(at.checked_add(HEADER_BYTES)?).ok()?;
+        let end = at.checked_add(usize::try_from(wanted.prefix.bytes).ok()?)?;
+        (end <= shared.len()).then(|| shared.slice(at..end))
     });
-    (blocks, read)
+    let blocks = run.infos.iter().zip(bodies);
+    let blocks = blocks.map(|(info, body)| Block { info: *info, body });
+    (blocks.collect(), read)
 }
 
 /// Threads, of which each takes every so many-th run.
@@ -79,10 +88,9 @@ impl Crew {
             let (jobs, asked) = mpsc::channel::<Job>();
             let reader = reader.clone();
             let work = move || {
-                let mut buffer = Vec::new();
                 for (run, answer) in asked {
                     // Nobody waits for it when the iterator is gone.
-                    let _heard = answer.send(read(&reader, &run, &mut buffer));
+                    let _heard = answer.send(read(&reader, &run));
                 }
             };
             let thread = thread::Builder::new().name("blocks-ahead".to_owned());
@@ -135,13 +143,12 @@ pub struct BlockIter<'r, S, R> {
     ready: VecDeque<Block>,
     error: Option<BlockError>,
     crew: Crew,
-    buffer: Vec<u8>,
 }
 
 impl<S: KvStore> SegmentBlocks<S> {
     /// Blocks upwards from a height, as many as the query allows, in the order of heights; bodies
     /// are read when they are asked for, or ahead by threads. Cost: as
-    /// [`storage_api::blocks::BlockStore::range`], and a copy of each body.
+    /// [`storage_api::blocks::BlockStore::range`], and an allocation for those read together.
     pub fn iter<'r, R: Reader>(
         &'r self,
         view: &'r R,
@@ -161,7 +168,6 @@ impl<S: KvStore> SegmentBlocks<S> {
             ready: VecDeque::new(),
             error: None,
             crew: Crew::of(ahead.threads, &self.reader),
-            buffer: Vec::new(),
         }
     }
 }
@@ -235,7 +241,7 @@ impl<S: KvStore, R: Reader> BlockIter<'_, S, R> {
                     }
                     let (answer, heard) = mpsc::channel();
                     // The other end is right here.
-                    let _heard = answer.send(read(&self.blocks.reader, &run, &mut self.buffer));
+                    let _heard = answer.send(read(&self.blocks.reader, &run));
                     heard
                 }
             };

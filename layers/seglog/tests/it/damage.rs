@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use seglog::disk::Disk;
+use seglog::disk::{Disk, Folder};
 use seglog::sim::SimDisk;
-use seglog::{ChainTag, Height, Log, LogError, LogOptions, Reader, SegmentNumber};
+use seglog::{
+    ChainTag, Height, Log, LogError, LogOptions, Place, Prefix, Reader, SegmentNumber, Wanted,
+};
 
 use crate::model::{options, records};
 
@@ -233,4 +235,56 @@ fn zeros_are_never_a_record() {
     }
     let empty = with(&disk, &name, &vec![0; bytes.len()]);
     assert_eq!(look(&empty, &all, "a segment of zeros"), Outcome::Told);
+}
+
+/// Places come from rows, which may say anything: a system has no offset from 2^63 on and says so,
+/// which was taken for a failure of the disk.
+#[test]
+fn a_place_that_is_not_true_is_damage_wherever_it_points() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(Folder::new(dir.path()));
+    let (mut log, _) = Log::open(disk, options(0)).unwrap();
+    let place = log.append(Height::new(1), &[7; 100]).unwrap();
+    log.sync().unwrap();
+    let reader = log.reader();
+    let end = i64::MAX as u64;
+    let offsets = [
+        65,
+        4_096,
+        1 << 40,
+        end - 141,
+        end - 140,
+        end - 139,
+        end,
+        end + 1,
+        u64::MAX,
+    ];
+    for offset in offsets {
+        for payload_bytes in [0, 100, 300_000, u32::MAX] {
+            let place = Place {
+                offset,
+                payload_bytes,
+                ..place
+            };
+            let prefix = Prefix {
+                bytes: payload_bytes,
+                checksum: place.payload_checksum,
+            };
+            let wanted = Wanted {
+                height: Height::new(1),
+                place,
+                prefix,
+            };
+            // A buffer that has room is asked in the same way as one that has none.
+            for capacity in [0, 1 << 20] {
+                let mut buffer = Vec::with_capacity(capacity);
+                let read = reader.read(Height::new(1), &place, &mut buffer);
+                let is_told = matches!(read, Err(LogError::Damaged { .. }));
+                assert!(is_told, "{offset}, {payload_bytes}: {read:?}");
+                let run = reader.read_run(&[wanted], &mut buffer, &mut |_| panic!("lent"));
+                let is_told = matches!(run, Err(LogError::Damaged { .. }));
+                assert!(is_told, "{offset}, {payload_bytes}: {run:?}");
+            }
+        }
+    }
 }
