@@ -30,11 +30,12 @@ const REASONS: &str = "Why. The log writes many records at once, in pieces that 
     and its place allow: both writing and reading small bodies take less than in the plain file, \
     which is written body by body, although each body is compared with its checksum. Of 1 MB the \
     plain file is as good, and the checksum is what is left: a pass of 15 us beside a copy of 30 \
-    to 35 us out of the system's cache, and one before the bytes are written. With a sync for \
-    each block, the plain file pays for the file system's journal and segments do not; a log that \
-    is not pruned writes every byte once more in advance instead, which takes a part of that back \
-    where the bandwidth decides, and of 1 MB all of it, so such batches are written without. \
-    Beside an engine a block also costs the engine's commit.";
+    to 35 us out of the system's cache, and one before the bytes are written. Of long bodies, \
+    threads that read ahead make up for it; of short ones, handing them over costs more than \
+    reading them. With a sync for each block, the plain file pays for the file system's journal \
+    and segments do not; a log that is not pruned writes every byte once more in advance instead, \
+    which takes a part of that back where the bandwidth decides, and of 1 MB all of it, so such \
+    batches are written without. Beside an engine a block also costs the engine's commit.";
 
 /// The real file that is imported.
 const ERA1: &str = "sepolia-00000-643a00f7.era1";
@@ -144,9 +145,10 @@ fn conditions(arguments: &Arguments) -> String {
          are read in one view. `mem` forgets on exit. Before those that count, 12 MiB of blocks \
          are stored; segments are of 8, 32 and 128 MiB. \"same, pruned\" is the log of a node that \
          keeps few blocks: segments that are full become the next ones, out of the system's \
-         cache. \"ahead\" has its scan read by two threads. fjall keeps values apart from keys and syncs its journal; parity-db is told \
-         nothing about syncs and closed at the end, and its scan is a read of every height. \
-         Machine: {}; stores on {}; load average {} at the end. Versions: {}.",
+         cache. Of \"ahead\", the scan is read by two threads. fjall keeps values apart from keys \
+         and syncs its journal; parity-db is told nothing about syncs and closed at the end, and \
+         its scan is a read of every height. Machine: {}; stores on {}; load average {} at the \
+         end. Versions: {}.",
         arguments.rounds,
         machine::hardware(),
         machine::file_system(&arguments.dir),
