@@ -14,6 +14,7 @@
 //! something as ratios inside one run only.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "blocks")]
 pub mod blocks;
 pub mod comparison;
 pub mod engines;
