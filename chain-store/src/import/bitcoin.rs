@@ -185,9 +185,13 @@ impl BitcoinImport {
                 break Ok(());
             }
         };
-        // What came before a bad record stays; what is wrong with that comes first.
-        self.commit(group)?;
-        read
+        // What came before a bad record stays; what is wrong with that comes first, unless the store
+        // had failed before.
+        let committed = self.commit(group);
+        match read {
+            Err(error) if error.is_of_the_store() => Err(error),
+            read => committed.and(read),
+        }
     }
 
     /// Stores one record in one commit, or passes over it when it is stored.
@@ -241,12 +245,21 @@ impl BitcoinImport {
         };
         let mark = txn.savepoint()?;
         let put = self.put_block(&mut txn, decoded);
-        match &put {
-            Ok(_) => txn.release(mark)?,
-            Err(_) => txn.rollback_to(mark)?,
+        match put {
+            Ok(height) => {
+                txn.release(mark)?;
+                group.count(height, &decoded.block);
+            }
+            Err(refused) => {
+                if let Err(failed) = txn.rollback_to(mark) {
+                    let is_first = refused.is_of_the_store();
+                    return Err(if is_first { refused } else { failed.into() });
+                }
+                group.txn = Some(txn);
+                return Err(refused);
+            }
         }
         group.txn = Some(txn);
-        group.count(put?, &decoded.block);
         Ok(())
     }
 

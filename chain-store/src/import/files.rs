@@ -270,7 +270,14 @@ impl FileImport {
                 }
                 Err(earlier) => {
                     staged.truncate(earlier.index);
-                    refused = Some(earlier);
+                    refused = Some(match refused {
+                        // A store that failed may take nothing more: why it did says more.
+                        Some(first) if first.why.is_of_the_store() => Refused {
+                            index: earlier.index,
+                            why: first.why,
+                        },
+                        _ => earlier,
+                    });
                 }
             }
         }

@@ -237,6 +237,13 @@ pub enum ImportError {
     },
 }
 
+impl ImportError {
+    /// Whether the store failed, and not the file.
+    const fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Blocks(BlockError::Store(_)))
+    }
+}
+
 /// What an import did so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
