@@ -106,3 +106,61 @@ fn a_block_that_is_refused_takes_none_of_its_group_with_it() {
         }
     }
 }
+
+/// The map is full in the middle of a group: the error says so, whole groups before it are there,
+/// and the import goes on once there is room.
+#[cfg(feature = "lmdb")]
+#[test]
+fn a_full_store_keeps_whole_blocks_and_the_import_goes_on_with_more_room() {
+    use chain_store::{Opener, StoreUrl};
+    use storage_api::ErrorKind;
+    use storage_api::blocks::BlockError;
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("chain.dat");
+    let mut number = 0_u32;
+    let mut filler = || {
+        number += 1;
+        number.to_le_bytes().repeat(5_000)
+    };
+    fs::write(&file, block_file(400, &mut filler).0).unwrap();
+    for level in [Durability::Durable, Durability::Buffered] {
+        let at = tempfile::tempdir_in(dir.path()).unwrap();
+        let url = StoreUrl::Engine(EngineName::Lmdb, at.path().join("store"));
+        let open = |map_bytes: u64| {
+            let schema = BitcoinImport::schema(Bodies::Store, ChecksumSetting::None).unwrap();
+            let mut opener = Opener {
+                schema,
+                ..Opener::default()
+            };
+            opener.engines.lmdb.map_bytes_max = Some(map_bytes);
+            Arc::new(opener.open(&url).unwrap().0)
+        };
+        let small = Place {
+            store: open(4 << 20),
+            _dir: tempfile::tempdir().unwrap(),
+        };
+        let (stored, _, ended) = small.import(&file, level);
+        let (ImportError::Store(why) | ImportError::Blocks(BlockError::Store(why))) =
+            ended.unwrap_err()
+        else {
+            panic!("{level:?}: no failure of the store");
+        };
+        assert!(
+            matches!(why.kind(), ErrorKind::Full { .. }),
+            "{level:?}: {why:?}"
+        );
+        assert!((20..300).contains(&stored), "{level:?}: {stored} blocks");
+        drop(small);
+        let large = Place {
+            store: open(64 << 20),
+            _dir: tempfile::tempdir().unwrap(),
+        };
+        let (more, known, ended) = large.import(&file, level);
+        assert!(ended.is_ok(), "{level:?}: {ended:?}");
+        assert_eq!((more, known), (400 - stored, stored), "{level:?}");
+        let undisturbed = place(EngineName::Mem, Bodies::Store);
+        undisturbed.import(&file, level).2.unwrap();
+        assert_eq!(large.digest(), undisturbed.digest(), "{level:?}");
+    }
+}
