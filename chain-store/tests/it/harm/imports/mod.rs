@@ -23,7 +23,7 @@ use conformance::{scaled, seed_of_run};
 use super::crash::{durable, has_strace, stride};
 use chains::Chain;
 use judge::{Imported, Then};
-use work::{Length, Work};
+use work::{Commits, Length, Work};
 
 /// Not a test of its own: the body of the child, which the tests start.
 #[test]
@@ -61,6 +61,7 @@ fn killed_at_each_call(engine: EngineName, bodies: Bodies, nested_of_one: usize)
             bodies,
             chain,
             length: Length::Short,
+            commits: Commits::Each,
         };
         let imported = Imported::new(work, Then::Finish, &folder()).unwrap();
         let stage = Stage::new_in(&imported, 21, &folder())
@@ -96,6 +97,7 @@ fn killed_at_random(engine: EngineName, bodies: Bodies) {
             bodies,
             chain,
             length: Length::Long,
+            commits: Commits::Each,
         };
         let imported = Imported::new(work, Then::Leave, &folder()).unwrap();
         let stage = Stage::new_in(&imported, 22, &folder()).unwrap();
@@ -107,6 +109,47 @@ fn killed_at_random(engine: EngineName, bodies: Bodies) {
         println!("CHAINSTORE_SEED={}", seed_of_run());
         tally.publish("crash.jsonl").unwrap();
         assert!(done.is_ok(), "{}", done.unwrap_err());
+    }
+}
+
+/// Blocks that are committed together are there together or not at all.
+fn groups_killed(engine: EngineName, bodies: Bodies) {
+    if !has_strace("kills of imports in groups") {
+        return;
+    }
+    for chain in Chain::ALL {
+        for length in [Length::Short, Length::Long] {
+            let work = Work {
+                engine,
+                bodies,
+                chain,
+                length,
+                commits: Commits::Groups,
+            };
+            let (then, how) = match length {
+                Length::Short => (Then::Finish, "at system calls"),
+                Length::Long => (Then::Leave, "at random"),
+            };
+            let imported = Imported::new(work, then, &folder()).unwrap();
+            let stage = Stage::new_in(&imported, 24, &folder()).unwrap();
+            let what = format!(
+                "import of {} in groups into {bodies}, killed {how}",
+                chain.word()
+            );
+            let mut tally = Tally::new(engine.as_str(), &what);
+            let done = match length {
+                Length::Short => {
+                    stage
+                        .striking(Calls::Changes)
+                        .sweep(imported.all(), stride(1), &mut tally)
+                }
+                Length::Long => stage
+                    .kill_at_random(scaled(20), &mut tally)
+                    .and_then(|()| stage.finish()),
+            };
+            tally.publish("crash.jsonl").unwrap();
+            assert!(done.is_ok(), "{}", done.unwrap_err());
+        }
     }
 }
 
@@ -130,6 +173,16 @@ macro_rules! engines {
                 #[test]
                 fn rows_killed_at_random() {
                     killed_at_random(EngineName::$name, Bodies::Store);
+                }
+
+                #[test]
+                fn rows_in_groups_killed() {
+                    groups_killed(EngineName::$name, Bodies::Store);
+                }
+
+                #[test]
+                fn segments_in_groups_killed() {
+                    groups_killed(EngineName::$name, Bodies::Segments);
                 }
 
                 #[test]
@@ -159,6 +212,7 @@ fn imports_that_do_wrong_are_found_out() {
             bodies,
             chain: Chain::Antelope,
             length: Length::Short,
+            commits: Commits::Each,
         };
         let imported = Imported::new(work, Then::Finish, &folder()).unwrap();
         for sabotage in [Sabotage::AckFirst, Sabotage::Torn] {

@@ -67,6 +67,15 @@ impl Length {
     }
 }
 
+/// How many blocks are one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commits {
+    /// One, durable.
+    Each,
+    /// As many as an import takes that is buffered.
+    Groups,
+}
+
 /// What is imported into what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
@@ -74,6 +83,7 @@ pub(super) struct Work {
     pub(super) bodies: Bodies,
     pub(super) chain: Chain,
     pub(super) length: Length,
+    pub(super) commits: Commits,
 }
 
 /// A store that is open for an import.
@@ -121,17 +131,23 @@ impl Work {
             Length::Short => "short",
             Length::Long => "long",
         };
+        let commits = match self.commits {
+            Commits::Each => "each",
+            Commits::Groups => "groups",
+        };
         [
             self.engine.as_str(),
             self.bodies.as_str(),
             self.chain.word(),
             length,
+            commits,
         ]
         .join(",")
     }
 
     fn of_words(words: &str) -> Self {
-        let [engine, bodies, chain, length] = words.split(',').collect::<Vec<_>>()[..] else {
+        let [engine, bodies, chain, length, commits] = words.split(',').collect::<Vec<_>>()[..]
+        else {
             panic!("no work: {words}");
         };
         Self {
@@ -144,6 +160,10 @@ impl Work {
             length: match length {
                 "short" => Length::Short,
                 _ => Length::Long,
+            },
+            commits: match commits {
+                "each" => Commits::Each,
+                _ => Commits::Groups,
             },
         }
     }
@@ -162,9 +182,17 @@ impl Work {
         let url = StoreUrl::Engine(self.engine, directory.to_owned());
         let store = Arc::new(opener.open(&url)?.0);
         let blocks = Blocks::open_with(&store, &self.length.segments())?;
+        let level = match self.commits {
+            Commits::Each => Durability::Durable,
+            Commits::Groups => Durability::Buffered,
+        };
         let import = match self.chain {
-            Chain::Antelope => Import::Files(FileImport::over(&store, blocks)),
-            Chain::Bitcoin => Import::Bitcoin(BitcoinImport::over(&store, blocks)?),
+            Chain::Antelope => {
+                Import::Files(FileImport::over(&store, blocks).with_durability(level))
+            }
+            Chain::Bitcoin => {
+                Import::Bitcoin(BitcoinImport::over(&store, blocks)?.with_durability(level))
+            }
         };
         Ok(Opened { store, import })
     }
@@ -191,9 +219,13 @@ pub(super) fn play(role: &Role) -> Result<(), Failed> {
     if role.wait == Wait::BeforeWork {
         voice.wait()?;
     }
-    let mut told = Ok(());
+    let (mut told, mut before) = (Ok(()), 0);
     import.file(&file, &mut |report| {
-        told = tell(role, &voice, &store, report);
+        // What waits for its commit is not told.
+        if report.blocks != before {
+            before = report.blocks;
+            told = tell(role, &voice, &store, report);
+        }
         if told.is_err() || report.blocks + report.known_blocks >= role.commits {
             ControlFlow::Break(())
         } else {
@@ -201,6 +233,9 @@ pub(super) fn play(role: &Role) -> Result<(), Failed> {
         }
     })?;
     told?;
+    if import.report().blocks != before {
+        tell(role, &voice, &store, import.report())?;
+    }
     drop((import, store));
     Ok(voice.say(&Message::Done)?)
 }
