@@ -22,6 +22,7 @@ mod chain;
 pub mod crash;
 pub mod damage;
 pub mod differential;
+pub mod fixtures;
 mod harness;
 pub mod history;
 mod lab;

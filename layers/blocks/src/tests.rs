@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::fs;
 use std::path::PathBuf;
 
 use seglog::{Place, Prefix, SegmentNumber};
@@ -18,15 +17,7 @@ fn lines(name: &str) -> Vec<(String, Vec<u8>)> {
 /// A line of hex digits each, named.
 pub(crate) fn lines_of(format: &str, name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let text = fs::read_to_string(folder.join(format).join(name)).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let line = |line: &str| {
-        let (name, hex) = line.split_once(' ').unwrap();
-        let digits: Vec<u32> = hex.chars().filter_map(|digit| digit.to_digit(16)).collect();
-        let bytes = digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8);
-        (name.to_owned(), bytes.collect())
-    };
-    lines.map(line).collect()
+    conformance::fixtures::lines(&folder.join(format).join(name)).unwrap()
 }
 
 fn place() -> BodyPlace {
