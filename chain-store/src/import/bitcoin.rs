@@ -185,8 +185,8 @@ impl BitcoinImport {
                 break Ok(());
             }
         };
-        // What came before a bad record stays; what is wrong with that comes first, unless the store
-        // had failed before.
+        // What came before a bad record stays; what is wrong with that comes first, unless the
+        // store had failed before.
         let committed = self.commit(group);
         match read {
             Err(error) if error.is_of_the_store() => Err(error),

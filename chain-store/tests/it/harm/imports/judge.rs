@@ -1,11 +1,11 @@
 //! What must be true of a store whose import was killed.
 //!
 //! Invariants (the oracle): the store holds the first `k` blocks of the file, for one `k` between
-//! what was told and one commit more; every way to look a block up, by height, hash, transaction and
-//! range, the totals, what the import keeps beside the blocks, and the check of the segments say
-//! so; of a short import every row of every table is as it was in an import that nothing disturbed.
-//! The import of the whole file then passes over these `k`, stores the others, and ends with the
-//! digests of that undisturbed import.
+//! what was told and one commit more; every way to look a block up, by height, hash, transaction
+//! and range, the totals, what the import keeps beside the blocks, and the check of the segments
+//! say so; of a short import every row of every table is as it was in an import that nothing
+//! disturbed. The import of the whole file then passes over these `k`, stores the others, and ends
+//! with the digests of that undisturbed import.
 
 use std::collections::BTreeMap;
 use std::io;
