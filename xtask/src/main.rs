@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 mod cache;
+mod failures;
 mod host;
 mod libclang;
 mod msrv;

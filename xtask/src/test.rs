@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use cargo_metadata::{Metadata, TargetKind};
 
 use crate::steps::{Need, Steps, Verdict};
-use crate::{host, msrv, rocksdb, strace, tidy};
+use crate::{failures, host, msrv, rocksdb, strace, tidy};
 
 /// The feature, by this name in every crate that has it, that needs RocksDB.
 const ROCKS: &str = "rocks";
@@ -172,7 +172,7 @@ impl Suite {
     pub(crate) fn run_seeded(&self, seed: u64) -> Result<()> {
         let mut cargo = self.cargo("test");
         cargo.env("CHAINSTORE_SEED", seed.to_string());
-        host::run(cargo.args(self.selection()))
+        failures::run_tests(cargo.args(self.selection()))
     }
 
     /// The tests of a package with these words in their names, leaving figures in this directory.
@@ -192,7 +192,7 @@ impl Suite {
                 .collect();
             cargo.args(["--features", &engines.join(",")]);
         }
-        host::run(cargo.arg("--").args(filters))
+        failures::run_tests(cargo.arg("--").args(filters))
     }
 
     fn set(&mut self, name: &str, value: &str) {
@@ -292,7 +292,7 @@ impl Suite {
     }
 
     fn tests(&self) -> Result<Verdict> {
-        host::run(
+        failures::run_tests(
             self.cargo("test")
                 .args(self.selection())
                 .arg("--no-fail-fast"),
@@ -315,7 +315,7 @@ impl Suite {
             }
         }
         cargo.env("CHAINSTORE_TEST_SCALE", TestScale::Tenth.name());
-        host::run(&mut cargo)?;
+        failures::run_tests(&mut cargo)?;
         Ok(Verdict::Passed)
     }
 
