@@ -6,6 +6,8 @@
 //! scripts, difficulty changes, subsidy, maturity; this stores what a node has accepted and proves
 //! that it is complete and linked.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,26 +37,36 @@ pub struct BitcoinImport {
     report: ImportReport,
 }
 
-/// Blocks in a transaction that is not committed.
+/// Blocks that wait for one commit: what they spend and add is in the transaction, they themselves
+/// are put into it when it is committed, so that where bodies lie in segments one sync is for all.
 #[derive(Default)]
-struct Uncommitted<'s> {
+struct Uncommitted<'s, 'b> {
     txn: Option<AnyWriteTxn<'s>>,
-    blocks: u64,
-    transactions: u64,
-    body_bytes: u64,
-    tip: Option<Height>,
+    blocks: Vec<Waiting<'b>>,
+    heights: HashMap<BlockHash, Height>,
+    body_bytes: usize,
 }
 
-impl Uncommitted<'_> {
-    fn count(&mut self, height: Height, block: &Block) {
-        self.blocks += 1;
-        self.transactions += block.transactions().len() as u64;
-        self.body_bytes += block.bytes().len() as u64;
-        self.tip = Some(height);
+/// A block that was checked against those before it.
+struct Waiting<'b> {
+    decoded: Cow<'b, DecodedBlock>,
+    at: BlockRef,
+    tx_ids: Vec<TxId>,
+}
+
+impl<'b> Uncommitted<'_, 'b> {
+    fn push(&mut self, block: Waiting<'b>) {
+        self.body_bytes += block.decoded.block.bytes().len();
+        self.heights.insert(block.at.hash, block.at.height);
+        self.blocks.push(block);
+    }
+
+    fn tip(&self) -> Option<BlockRef> {
+        self.blocks.last().map(|last| last.at)
     }
 
     const fn is_full(&self) -> bool {
-        self.blocks >= BLOCKS_MAX as u64 || self.body_bytes >= BYTES_MAX as u64
+        self.blocks.len() >= BLOCKS_MAX || self.body_bytes >= BYTES_MAX
     }
 }
 
@@ -210,19 +222,23 @@ impl BitcoinImport {
     fn add_record<'s>(
         &mut self,
         store: &'s AnyStore,
-        group: &mut Uncommitted<'s>,
+        group: &mut Uncommitted<'s, '_>,
         record: RawRecord,
     ) -> Result<(), ImportError> {
         let hash = block_hash(record.header()?.hash)?;
-        let known = match &group.txn {
-            Some(txn) => self.blocks.height_of(txn, &hash)?,
-            None => self.blocks.height_of(&store.begin_read()?, &hash)?,
-        };
-        if known.is_some() {
+        let is_known = group.heights.contains_key(&hash)
+            || match &group.txn {
+                Some(txn) => self.blocks.height_of(txn, &hash)?.is_some(),
+                None => self
+                    .blocks
+                    .height_of(&store.begin_read()?, &hash)?
+                    .is_some(),
+            };
+        if is_known {
             self.report.known_blocks += 1;
             return Ok(());
         }
-        self.add_block(store, group, &record.decode()?)?;
+        self.add_block(store, group, Cow::Owned(record.decode()?))?;
         if self.durability == Durability::Durable || group.is_full() {
             self.commit(std::mem::take(group))?;
         }
@@ -230,47 +246,62 @@ impl BitcoinImport {
     }
 
     /// Adds one block to a group. One that is refused leaves the group as it was.
-    fn add_block<'s>(
+    fn add_block<'s, 'b>(
         &self,
         store: &'s AnyStore,
-        group: &mut Uncommitted<'s>,
-        decoded: &DecodedBlock,
+        group: &mut Uncommitted<'s, 'b>,
+        decoded: Cow<'b, DecodedBlock>,
     ) -> Result<(), ImportError> {
         let Some(mut txn) = group.txn.take() else {
             let mut txn = store.begin_write()?;
-            let height = self.put_block(&mut txn, decoded)?;
+            let block = self.check_block(&mut txn, group, decoded)?;
             group.txn = Some(txn);
-            group.count(height, &decoded.block);
+            group.push(block);
             return Ok(());
         };
         let mark = txn.savepoint()?;
-        let put = self.put_block(&mut txn, decoded);
-        match put {
-            Ok(height) => {
+        let added = match self.check_block(&mut txn, group, decoded) {
+            Ok(block) => {
                 txn.release(mark)?;
-                group.count(height, &decoded.block);
+                group.push(block);
+                Ok(())
             }
-            Err(refused) => {
-                if let Err(failed) = txn.rollback_to(mark) {
-                    let is_first = refused.is_of_the_store();
-                    return Err(if is_first { refused } else { failed.into() });
-                }
-                group.txn = Some(txn);
-                return Err(refused);
-            }
-        }
+            Err(refused) => match txn.rollback_to(mark) {
+                Err(failed) if !refused.is_of_the_store() => return Err(failed.into()),
+                Err(_) => return Err(refused),
+                Ok(()) => Err(refused),
+            },
+        };
         group.txn = Some(txn);
-        Ok(())
+        added
     }
 
-    /// Commits a group and counts its blocks.
-    fn commit(&mut self, group: Uncommitted<'_>) -> Result<(), ImportError> {
-        let Some(txn) = group.txn else { return Ok(()) };
+    /// Stores the blocks of a group, commits it and counts them.
+    fn commit(&mut self, group: Uncommitted<'_, '_>) -> Result<(), ImportError> {
+        let Some(mut txn) = group.txn else {
+            return Ok(());
+        };
+        let mut staged = Vec::with_capacity(group.blocks.len());
+        for waiting in &group.blocks {
+            let block = &waiting.decoded.block;
+            staged.push(self.blocks.stage(NewBlock {
+                height: waiting.at.height,
+                hash: waiting.at.hash,
+                parent: block_hash(block.parent())?,
+                tx_ids: &waiting.tx_ids,
+                body: block.bytes(),
+            })?);
+        }
+        for block in staged {
+            self.blocks.append(&mut txn, block)?;
+        }
         txn.commit(self.durability)?;
-        self.report.blocks += group.blocks;
-        self.report.transactions += group.transactions;
-        self.report.body_bytes += group.body_bytes;
-        self.report.tip = group.tip;
+        for waiting in &group.blocks {
+            self.report.blocks += 1;
+            self.report.transactions += waiting.tx_ids.len() as u64;
+            self.report.body_bytes += waiting.decoded.block.bytes().len() as u64;
+            self.report.tip = Some(waiting.at.height);
+        }
         Ok(())
     }
 
@@ -281,16 +312,18 @@ impl BitcoinImport {
     pub fn block(&mut self, decoded: &DecodedBlock) -> Result<(), ImportError> {
         let store = Arc::clone(&self.store);
         let mut group = Uncommitted::default();
-        self.add_block(&store, &mut group, decoded)?;
+        self.add_block(&store, &mut group, Cow::Borrowed(decoded))?;
         self.commit(group)
     }
 
-    /// Puts one block, its height and what it spends and adds into a transaction.
-    fn put_block(
+    /// Checks one block against the tip and the outputs that it spends, and puts what it spends and
+    /// adds into a transaction.
+    fn check_block<'b>(
         &self,
         txn: &mut AnyWriteTxn<'_>,
-        decoded: &DecodedBlock,
-    ) -> Result<Height, ImportError> {
+        group: &Uncommitted<'_, '_>,
+        decoded: Cow<'b, DecodedBlock>,
+    ) -> Result<Waiting<'b>, ImportError> {
         let block = &decoded.block;
         let place = || {
             Box::new(BlockPlace {
@@ -298,29 +331,33 @@ impl BitcoinImport {
                 hash: block.hash(),
             })
         };
-        let tip = self.blocks.tip(txn)?;
+        let tip = match group.tip() {
+            Some(tip) => Some(tip),
+            None => self.blocks.tip(txn)?,
+        };
         let mut summary = self.unspent.summary(txn)?.unwrap_or_default();
         let height = match tip {
-            Some(tip) => self.height_above(txn, tip, block, &place)?,
+            Some(tip) => {
+                let waiting = &group.heights;
+                self.height_above(txn, waiting, tip, block, &place)?
+            }
             None => self.first_height(block, &mut summary, &place)?,
         };
         check_network(&mut summary, block, &place)?;
         let tx_ids = self.spend_and_add(txn, &mut summary, height, block, &place)?;
         self.unspent.set_summary(txn, &summary)?;
-        let staged = self.blocks.stage(NewBlock {
-            height,
-            hash: block_hash(block.hash())?,
-            parent: block_hash(block.parent())?,
-            tx_ids: &tx_ids,
-            body: block.bytes(),
-        })?;
-        self.blocks.append(txn, staged)?;
-        Ok(height)
+        let hash = block_hash(block.hash())?;
+        Ok(Waiting {
+            at: BlockRef { height, hash },
+            tx_ids,
+            decoded,
+        })
     }
 
     fn height_above(
         &self,
         txn: &AnyWriteTxn<'_>,
+        waiting: &HashMap<BlockHash, Height>,
         tip: BlockRef,
         block: &Block,
         place: &impl Fn() -> Box<BlockPlace>,
@@ -329,7 +366,11 @@ impl BitcoinImport {
         if parent == tip.hash {
             return Ok(tip.height.next());
         }
-        if let Some(below) = self.blocks.height_of(txn, &parent)? {
+        let below = match waiting.get(&parent) {
+            Some(height) => Some(*height),
+            None => self.blocks.height_of(txn, &parent)?,
+        };
+        if let Some(below) = below {
             return Err(ImportError::Fork {
                 place: place(),
                 parent: below,

@@ -97,3 +97,8 @@ pub(crate) fn spends_nothing(parent: Hash, number: u32) -> Vec<u8> {
     let spend = transaction(([7; 32], 0), &[], b"more than there is");
     record(parent, &[coinbase(number), spend]).0
 }
+
+/// A record on top of this block with a coinbase alone, which differs from every other by `number`.
+pub(crate) fn coinbase_alone(parent: Hash, number: u32) -> Vec<u8> {
+    record(parent, &[coinbase(number)]).0
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chain_store::{AnyStore, BitcoinImport, Bodies, ContentDigest, EngineName, ImportError};
 use storage_api::{ChecksumSetting, Durability, KvStore, ReadTxn};
 
-use crate::regtest::{block_file, spends_nothing};
+use crate::regtest::{block_file, coinbase_alone, spends_nothing};
 
 const LEVELS: [Durability; 3] = [
     Durability::Durable,
@@ -62,18 +62,8 @@ impl Place {
 #[test]
 fn a_block_that_is_refused_takes_none_of_its_group_with_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut number = 0_u32;
-    let mut filler = || {
-        number += 1;
-        number.to_le_bytes().repeat(20)
-    };
-    let (whole, _) = block_file(30, &mut filler);
-    number = 0;
-    let mut filler = || {
-        number += 1;
-        number.to_le_bytes().repeat(20)
-    };
-    let (mut bad, tip) = block_file(20, &mut filler);
+    let (whole, _) = block_file(30, &mut numbered());
+    let (mut bad, tip) = block_file(20, &mut numbered());
     assert!(whole.starts_with(&bad));
     bad.extend(spends_nothing(tip, 21));
     let (whole_file, bad_file) = (dir.path().join("whole.dat"), dir.path().join("bad.dat"));
@@ -104,6 +94,84 @@ fn a_block_that_is_refused_takes_none_of_its_group_with_it() {
                 assert_eq!(place.digest(), expected, "{context}");
             }
         }
+    }
+}
+
+fn numbered() -> impl FnMut() -> Vec<u8> {
+    let mut number = 0_u32;
+    move || {
+        number += 1;
+        number.to_le_bytes().repeat(20)
+    }
+}
+
+/// Blocks that wait count as stored: one that is twice in a group is known the second time, a
+/// second one on the same parent is a fork, and one on no block that is there has no parent.
+#[test]
+fn a_group_knows_the_blocks_that_wait_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, _) = block_file(20, &mut numbered());
+    let (half, middle) = block_file(10, &mut numbered());
+    assert!(chain.starts_with(&half));
+    let twice = [&half[..], &chain].concat();
+    let fork = [&chain[..], &coinbase_alone(middle, 900)].concat();
+    let orphan = [&chain[..], &coinbase_alone([9; 32], 901)].concat();
+    let files = [("twice", twice), ("fork", fork), ("orphan", orphan)].map(|(name, bytes)| {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    });
+    for engine in EngineName::compiled() {
+        for bodies in Bodies::ALL {
+            if engine == EngineName::Mem && bodies == Bodies::Segments {
+                continue;
+            }
+            for level in LEVELS {
+                let context = format!("{engine}, {bodies}, {level:?}");
+                let results = files.each_ref().map(|file| {
+                    let place = place(engine, bodies);
+                    let (stored, known, ended) = place.import(file, level);
+                    (stored, known, ended, place.digest())
+                });
+                let [twice, fork, orphan] = results;
+                assert!(twice.2.is_ok(), "{context}: {:?}", twice.2);
+                assert_eq!((twice.0, twice.1), (20, 10), "{context}");
+                let Err(ImportError::Fork { parent, tip, .. }) = fork.2 else {
+                    panic!("{context}: {:?}", fork.2);
+                };
+                assert_eq!((parent.get(), tip.get()), (10, 20), "{context}");
+                let Err(ImportError::MissingParent { height, .. }) = orphan.2 else {
+                    panic!("{context}: {:?}", orphan.2);
+                };
+                assert_eq!(height.get(), 20, "{context}");
+                assert_eq!((fork.0, orphan.0), (20, 20), "{context}");
+                assert_eq!(twice.3, fork.3, "{context}");
+                assert_eq!(twice.3, orphan.3, "{context}");
+            }
+        }
+    }
+}
+
+/// Where bodies lie in segments, the log is synced once a commit and not once a block.
+#[test]
+fn a_group_is_one_sync_of_the_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("chain.dat");
+    fs::write(&file, block_file(50, &mut numbered()).0).unwrap();
+    for engine in EngineName::compiled().filter(|engine| *engine != EngineName::Mem) {
+        let syncs = [Durability::Durable, Durability::Buffered].map(|level| {
+            let place = place(engine, Bodies::Segments);
+            let mut import = BitcoinImport::into(&place.store)
+                .unwrap()
+                .with_durability(level);
+            let of = |import: &BitcoinImport| import.blocks().segments().unwrap().syncs();
+            let before = of(&import);
+            let go_on = &mut |_: &_| ControlFlow::Continue(());
+            import.file(&file, go_on).unwrap();
+            assert_eq!(import.report().blocks, 50);
+            of(&import) - before
+        });
+        assert_eq!(syncs, [50, 1], "{engine}");
     }
 }
 
