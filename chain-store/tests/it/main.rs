@@ -18,6 +18,7 @@ mod meaning;
 mod metrics;
 #[cfg(any(feature = "redb", feature = "lmdb", feature = "rocks"))]
 mod migrate;
+mod place;
 mod reader;
 mod regtest;
 mod suite;

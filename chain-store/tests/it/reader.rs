@@ -9,13 +9,11 @@
 //! a figure, not an assertion, but where the engine must keep every replaced page (LMDB, redb) the
 //! growth has to be seen.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use backend_kit::directory::disk_free_bytes;
 use chain_store::{AnyStore, ContentDigest, EngineName, Opener};
 use conformance::damage::Figures;
 use conformance::scaled;
@@ -93,20 +91,10 @@ struct Node {
     _place: tempfile::TempDir,
 }
 
-/// Memory for the files where there is enough of it: syncs cost nothing there, and what they cost
-/// is not the subject.
-fn place() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    let is_roomy = disk_free_bytes(memory).is_some_and(|free| free > 6_000 * MIB);
-    if is_roomy && let Ok(place) = tempfile::tempdir_in(memory) {
-        return place;
-    }
-    tempfile::tempdir().unwrap()
-}
-
 impl Node {
     fn new(engine: EngineName, limits: ReaderLimits, set: impl FnOnce(&mut Opener)) -> Self {
-        let place = place();
+        // What syncs cost is not the subject.
+        let place = tempfile::tempdir_in(crate::place::folder(6_000 * MIB)).unwrap();
         let clock = Arc::new(ManualClock::default());
         let mut opener = Opener {
             schema: Schema::new([&TableDef::new("state")]).unwrap(),

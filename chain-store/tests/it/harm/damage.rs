@@ -275,11 +275,6 @@ fn run_child(job: &Path, out: &Path) -> bool {
     }
 }
 
-/// Memory for the files where the machine has such a file system: flips and copies write a lot.
-fn place() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
-}
-
 struct Trial {
     tally: Tally,
     /// Of stores that were opened for writing.
@@ -296,7 +291,7 @@ fn anywhere(specimen: &Specimen) -> Vec<Flip> {
 
 fn flipped(engine: EngineName, checksum: ChecksumSetting, what: &str, choose: Choose) -> Trial {
     let began = Instant::now();
-    let place = place();
+    let place = crate::place::in_memory();
     let (url, specimen) = filled(engine, place.path(), checksum);
     let bytes: usize = specimen.files().map(|(_, len)| len).sum();
     let chosen = choose(&specimen);

@@ -1,9 +1,11 @@
 //! Hostile files through the whole import, for every format: what is wrong is told with file,
 //! record and offset, what came before stays, and the good file afterwards ends with the digest of
-//! an import that was never disturbed.
+//! an import that was never disturbed. On every compiled engine, with bodies in both places; stores
+//! on disk meet every kind of file, and the one in memory more places of each kind.
 //!
 //! The files are those of the corpus of `fuzz`, which our own writers made.
 
+use std::fmt;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,11 +14,46 @@ use std::sync::Arc;
 use chain_store::bitcoin::BlockFile;
 use chain_store::chain_files::{FileReader, ReadOptions};
 use chain_store::{
-    AnyStore, BitcoinImport, Bodies, ContentDigest, Coverage, FileImport, ImportError,
+    AnyStore, BitcoinImport, Blocks, BlocksDigest, Bodies, ContentDigest, Coverage, EngineName,
+    FileImport, ImportError,
 };
 use conformance::scaled;
-use storage_api::blocks::{BlockHash, BlockQuery, BlockStore, Height, KvBlocks};
+use storage_api::blocks::{BlockHash, BlockQuery, BlockStore, Height};
 use storage_api::{ChecksumSetting, Durability, KvStore};
+
+/// What is imported into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ground {
+    engine: EngineName,
+    bodies: Bodies,
+}
+
+impl fmt::Display for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, bodies in {}", self.engine, self.bodies)
+    }
+}
+
+impl Ground {
+    const MEMORY: Self = Self {
+        engine: EngineName::Mem,
+        bodies: Bodies::Store,
+    };
+
+    fn all() -> impl Iterator<Item = Self> {
+        EngineName::compiled().flat_map(|engine| {
+            let both = Bodies::ALL.into_iter();
+            both.map(move |bodies| Self { engine, bodies })
+                .filter(|ground| *ground == Self::MEMORY || ground.engine != EngineName::Mem)
+        })
+    }
+}
+
+/// A store, and the folder that goes with it.
+struct Target {
+    store: Arc<AnyStore>,
+    _dir: tempfile::TempDir,
+}
 
 /// A format by the name of its corpus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +83,22 @@ impl Format {
         fs::read(self.corpus().join(name)).unwrap()
     }
 
-    fn store(self) -> Arc<AnyStore> {
+    fn store(self, ground: Ground) -> Target {
         let schema = match self {
-            Self::Bitcoin => BitcoinImport::schema(Bodies::Store, ChecksumSetting::None),
-            _ => FileImport::schema(Bodies::Store, ChecksumSetting::None),
+            Self::Bitcoin => BitcoinImport::schema(ground.bodies, ChecksumSetting::None),
+            _ => FileImport::schema(ground.bodies, ChecksumSetting::None),
         };
-        Arc::new(AnyStore::open("mem:", &schema.unwrap()).unwrap())
+        let dir = crate::place::in_memory();
+        let url = crate::url::of(ground.engine, dir.path());
+        Target {
+            store: Arc::new(AnyStore::open(&url, &schema.unwrap()).unwrap()),
+            _dir: dir,
+        }
     }
 
     /// Imports a file; gives the blocks that were stored and those that were known.
-    fn import(self, store: &Arc<AnyStore>, path: &Path) -> Result<(u64, u64), ImportError> {
+    fn import(self, target: &Target, path: &Path) -> Result<(u64, u64), ImportError> {
+        let store = &target.store;
         let go_on = &mut |_: &_| ControlFlow::Continue(());
         let report = if self == Self::Bitcoin {
             let import = BitcoinImport::into(store).unwrap();
@@ -99,46 +142,56 @@ impl Format {
     }
 }
 
-fn digest(store: &AnyStore) -> ContentDigest {
-    let view = store.begin_read().unwrap();
-    ContentDigest::compute(&view, store.catalogue(), &mut |_| {}).unwrap()
-}
+impl Target {
+    /// A digest of all content but the places of bodies in segments, which a block that was refused
+    /// moves.
+    fn digest(&self) -> (BlocksDigest, Option<ContentDigest>) {
+        let view = self.store.begin_read().unwrap();
+        let blocks = Blocks::open(&self.store).unwrap();
+        let digest = BlocksDigest::compute(&blocks, &view, &mut |_| {}).unwrap();
+        let rows = (blocks.bodies() == Bodies::Store)
+            .then(|| ContentDigest::compute(&view, self.store.catalogue(), &mut |_| {}).unwrap());
+        (digest, rows)
+    }
 
-fn blocks(store: &AnyStore) -> Vec<(BlockHash, Vec<u8>)> {
-    let blocks = KvBlocks::resolve(store.catalogue()).unwrap();
-    let view = store.begin_read().unwrap();
-    let mut found = Vec::new();
-    let query = BlockQuery::from(Height::ZERO);
-    blocks
-        .range(&view, query, &mut |info, body| {
-            found.push((info.hash, body.to_vec()));
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    found
+    fn blocks(&self) -> Vec<(BlockHash, Vec<u8>)> {
+        let blocks = Blocks::open(&self.store).unwrap();
+        let view = self.store.begin_read().unwrap();
+        let mut found = Vec::new();
+        let query = BlockQuery::from(Height::ZERO);
+        blocks
+            .range(&view, query, &mut |info, body| {
+                found.push((info.hash, body.to_vec()));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        found
+    }
 }
 
 /// The good file of a format, and what an import of it that nothing disturbs comes to.
 struct Undisturbed {
+    ground: Ground,
     format: Format,
     folder: tempfile::TempDir,
     good: Vec<u8>,
     blocks: Vec<(BlockHash, Vec<u8>)>,
-    digest: ContentDigest,
+    digest: (BlocksDigest, Option<ContentDigest>),
 }
 
 impl Undisturbed {
-    fn new(format: Format) -> Self {
+    fn new(ground: Ground, format: Format) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let good = format.seed("good");
         fs::write(folder.path().join("good"), &good).unwrap();
-        let store = format.store();
+        let store = format.store(ground);
         let (stored, known) = format.import(&store, &folder.path().join("good")).unwrap();
         assert!(stored >= 3 && known == 0, "{format:?}: {stored} blocks");
         Self {
+            ground,
             format,
-            blocks: blocks(&store),
-            digest: digest(&store),
+            blocks: store.blocks(),
+            digest: store.digest(),
             folder,
             good,
         }
@@ -151,15 +204,15 @@ impl Undisturbed {
     }
 
     /// Imports hostile bytes into a fresh store; gives how it went and the store.
-    fn attack(&self, bytes: &[u8]) -> (Arc<AnyStore>, Result<(u64, u64), ImportError>) {
-        let store = self.format.store();
+    fn attack(&self, bytes: &[u8]) -> (Target, Result<(u64, u64), ImportError>) {
+        let store = self.format.store(self.ground);
         let outcome = self.format.import(&store, &self.write(bytes));
         (store, outcome)
     }
 
     /// What is stored is the beginning of the good chain; the good file makes it whole.
-    fn goes_on(&self, store: &Arc<AnyStore>, context: &str) {
-        let kept = blocks(store);
+    fn goes_on(&self, store: &Target, context: &str) {
+        let kept = store.blocks();
         assert!(self.blocks.starts_with(&kept), "{context}");
         let counts = self
             .format
@@ -167,8 +220,12 @@ impl Undisturbed {
             .unwrap_or_else(|error| panic!("{context}: {error}"));
         let kept = kept.len() as u64;
         assert_eq!(counts, (self.blocks.len() as u64 - kept, kept), "{context}");
-        assert_eq!(digest(store), self.digest, "{context}");
+        assert_eq!(store.digest(), self.digest, "{context}");
     }
+}
+
+fn grounds_and_formats() -> impl Iterator<Item = (Ground, Format)> {
+    Ground::all().flat_map(|ground| FORMATS.map(|format| (ground, format)))
 }
 
 /// An error with all its sources, as the program prints it.
@@ -208,18 +265,19 @@ fn check_place(error: &ImportError, record: u64, offsets: std::ops::RangeInclusi
 
 #[test]
 fn a_file_cut_at_any_place_keeps_what_was_whole_and_goes_on() {
-    for format in FORMATS {
-        let whole = Undisturbed::new(format);
+    for (ground, format) in grounds_and_formats() {
+        let whole = Undisturbed::new(ground, format);
         let boundaries = format.boundaries(&whole.good);
         let near = |cut: &usize| boundaries.iter().any(|at| at.abs_diff(*cut) <= 2);
         // At and beside each boundary always; between them as many as the scale says.
-        let step = whole.good.len() / scaled(700).min(whole.good.len());
+        let many = scaled(if ground == Ground::MEMORY { 700 } else { 40 });
+        let step = whole.good.len() / many.min(whole.good.len());
         let cuts = (0..whole.good.len()).filter(|cut| near(cut) || cut.is_multiple_of(step));
         for cut in cuts {
-            let context = format!("{format:?} cut at {cut} of {}", whole.good.len());
+            let context = format!("{ground}, {format:?} cut at {cut} of {}", whole.good.len());
             let (store, outcome) = whole.attack(&whole.good[..cut]);
             let ended = boundaries[1..].iter().filter(|at| **at <= cut).count();
-            assert_eq!(blocks(&store).len(), ended, "{context}");
+            assert_eq!(store.blocks().len(), ended, "{context}");
             let begin = if ended == 0 { 0 } else { boundaries[ended] };
             match outcome {
                 Err(error) => check_place(&error, ended as u64, begin as u64..=cut as u64),
@@ -238,16 +296,16 @@ fn a_file_cut_at_any_place_keeps_what_was_whole_and_goes_on() {
 /// Where the file is not the good chain's beginning, the store keeps what it had, and only that.
 #[test]
 fn every_hostile_file_is_told_and_leaves_a_chain() {
-    for format in FORMATS {
-        let whole = Undisturbed::new(format);
+    for (ground, format) in grounds_and_formats() {
+        let whole = Undisturbed::new(ground, format);
         let mut refused = 0;
         for entry in fs::read_dir(format.corpus()).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
             let bytes = fs::read(entry.path()).unwrap();
-            let context = format!("{format:?}, {name}");
+            let context = format!("{ground}, {format:?}, {name}");
             let (store, outcome) = whole.attack(&bytes);
-            let kept = blocks(&store);
+            let kept = store.blocks();
             if let Err(error) = &outcome {
                 refused += 1;
                 let text = text(error);
@@ -258,9 +316,9 @@ fn every_hostile_file_is_told_and_leaves_a_chain() {
             }
             // The same again stores nothing new and says the same.
             let (store, _) = whole.attack(&bytes);
-            let before = digest(&store);
+            let before = store.digest();
             let again = format.import(&store, &whole.write(&bytes));
-            assert_eq!(digest(&store), before, "{context}, again");
+            assert_eq!(store.digest(), before, "{context}, again");
             match (&outcome, &again) {
                 (Ok((stored, known)), Ok(again)) => assert_eq!(*again, (0, stored + known)),
                 (Err(first), Err(again)) => assert_eq!(text(first), text(again), "{context}"),
@@ -268,12 +326,12 @@ fn every_hostile_file_is_told_and_leaves_a_chain() {
             }
 
             // Onto the good chain: its blocks stay as they are.
-            let full = format.store();
+            let full = format.store(whole.ground);
             format
                 .import(&full, &whole.folder.path().join("good"))
                 .unwrap();
             let _ = format.import(&full, &whole.write(&bytes));
-            assert!(blocks(&full).starts_with(&whole.blocks), "{context}");
+            assert!(full.blocks().starts_with(&whole.blocks), "{context}");
         }
         assert!(refused >= 12, "{format:?}: {refused} files were refused");
     }
@@ -282,8 +340,8 @@ fn every_hostile_file_is_told_and_leaves_a_chain() {
 /// Gaps, duplicates, swapped records, forks: told at the record that does not follow.
 #[test]
 fn what_does_not_follow_is_told_at_its_record() {
-    for format in FORMATS {
-        let whole = Undisturbed::new(format);
+    for (ground, format) in grounds_and_formats() {
+        let whole = Undisturbed::new(ground, format);
         let last = whole.good.len() as u64;
         for (name, record) in [("gap", 1), ("duplicate", 1), ("swapped", 1)] {
             let (store, outcome) = whole.attack(&format.seed(name));
@@ -293,7 +351,7 @@ fn what_does_not_follow_is_told_at_its_record() {
                 whole.goes_on(&store, "a duplicate");
                 continue;
             };
-            let context = format!("{format:?}, {name}");
+            let context = format!("{ground}, {format:?}, {name}");
             // A log says where it begins, so there the first block is told.
             let at = if format == Format::Log && name == "swapped" {
                 0
@@ -301,33 +359,38 @@ fn what_does_not_follow_is_told_at_its_record() {
                 record
             };
             check_place(&error, at, 0..=last);
-            assert_eq!(blocks(&store).len() as u64, at, "{context}: {error}");
+            assert_eq!(store.blocks().len() as u64, at, "{context}: {error}");
             if name != "swapped" {
                 whole.goes_on(&store, &context);
             }
         }
     }
-    let whole = Undisturbed::new(Format::Rlp);
-    for name in ["fork", "mixed-chains"] {
-        let (store, outcome) = whole.attack(&Format::Rlp.seed(name));
-        check_place(&outcome.unwrap_err(), 1, 1..=whole.good.len() as u64);
-        whole.goes_on(&store, name);
+    for ground in Ground::all() {
+        let whole = Undisturbed::new(ground, Format::Rlp);
+        for name in ["fork", "mixed-chains"] {
+            let (store, outcome) = whole.attack(&Format::Rlp.seed(name));
+            check_place(&outcome.unwrap_err(), 1, 1..=whole.good.len() as u64);
+            whole.goes_on(&store, &format!("{ground}, {name}"));
+        }
     }
 }
 
 /// A block beside the chain that a store holds, by a file that is good by itself.
 #[test]
 fn a_good_file_of_another_chain_is_refused_at_its_record() {
-    for (format, name) in [(Format::Rlp, "shanghai"), (Format::Log, "version-1")] {
-        let whole = Undisturbed::new(format);
-        let store = format.store();
+    let others = [(Format::Rlp, "shanghai"), (Format::Log, "version-1")];
+    for (ground, (format, name)) in
+        Ground::all().flat_map(|ground| others.map(|other| (ground, other)))
+    {
+        let whole = Undisturbed::new(ground, format);
+        let store = format.store(whole.ground);
         let good = whole.folder.path().join("good");
         format.import(&store, &good).unwrap();
         let other = whole.write(&format.seed(name));
         let error = format.import(&store, &other).unwrap_err();
         let text = text(&error);
         assert!(text.contains("hostile"), "{text}");
-        assert_eq!(digest(&store), whole.digest, "{format:?}");
+        assert_eq!(store.digest(), whole.digest, "{ground}, {format:?}");
     }
 }
 
@@ -344,8 +407,11 @@ fn zstd(parts: &[&[u8]], zeros: u64) -> Vec<u8> {
 /// Files that go on and on behind a good record: compressed, so that they are small on disk.
 #[test]
 fn endless_files_end_at_their_record() {
-    for format in FORMATS {
-        let whole = Undisturbed::new(format);
+    // Long to read in a test build, so stores on disk meet one format each.
+    let one_each = Ground::all().zip(FORMATS.into_iter().cycle()).skip(1);
+    let of_memory = FORMATS.map(|format| (Ground::MEMORY, format));
+    for (ground, format) in of_memory.into_iter().chain(one_each) {
+        let whole = Undisturbed::new(ground, format);
         let end = format.boundaries(&whole.good)[1];
         // More than Bitcoin Core would ever write in advance, and more than the longest block.
         let endless = zstd(&[&whole.good[..end]], 200 << 20);
@@ -353,8 +419,8 @@ fn endless_files_end_at_their_record() {
         let (store, outcome) = whole.attack(&endless);
         let error = outcome.unwrap_err();
         check_place(&error, 1, end as u64..=end as u64);
-        assert_eq!(blocks(&store).len(), 1, "{format:?}: {error}");
-        whole.goes_on(&store, "behind an endless file");
+        assert_eq!(store.blocks().len(), 1, "{ground}, {format:?}: {error}");
+        whole.goes_on(&store, &format!("{ground}, behind an endless file"));
     }
 }
 
@@ -364,7 +430,7 @@ mod memory {
 
     use std::process::Command;
 
-    use super::{FORMATS, Format, Undisturbed, blocks, zstd};
+    use super::{FORMATS, Format, Ground, Undisturbed, zstd};
 
     /// The limit of a block, and what a process takes that imports nothing, generously.
     const BYTES_MAX: u64 = (64 << 20) + (72 << 20);
@@ -406,12 +472,12 @@ mod memory {
     #[ignore = "started by bombs_stay_within_the_limit, alone in its process"]
     fn bombs_alone() {
         for format in FORMATS {
-            let whole = Undisturbed::new(format);
+            let whole = Undisturbed::new(Ground::MEMORY, format);
             let end = format.boundaries(&whole.good)[1];
             for bomb in bombs(format, &whole.good[..end]) {
                 let (store, outcome) = whole.attack(&bomb);
                 let error = outcome.unwrap_err();
-                assert_eq!(blocks(&store).len(), 1, "{format:?}: {error}");
+                assert_eq!(store.blocks().len(), 1, "{format:?}: {error}");
                 super::check_place(&error, 1, 0..=u64::MAX);
                 let peak = peak_bytes();
                 assert!(peak < BYTES_MAX, "{format:?}: {peak} bytes: {error}");

@@ -37,18 +37,9 @@ fn child_process() {
     std::process::exit(0);
 }
 
-/// Where files are in memory, if there is such a place with room. What the death of a process
-/// leaves is in the caches of the system on any medium, and syncs take most of the time otherwise.
+/// Where the children work.
 fn folder() -> PathBuf {
-    const ROOM_BYTES: u64 = 1 << 30;
-    let memory = PathBuf::from("/dev/shm");
-    let has_room = rustix::fs::statvfs(&memory)
-        .is_ok_and(|there| there.f_bavail.saturating_mul(there.f_frsize) >= ROOM_BYTES);
-    if has_room {
-        memory
-    } else {
-        std::env::temp_dir()
-    }
+    crate::place::folder(1 << 30)
 }
 
 fn killed_at_each_call(engine: EngineName, bodies: Bodies, nested_of_one: usize) {
