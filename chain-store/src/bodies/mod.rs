@@ -54,6 +54,15 @@ impl Bodies {
         }
     }
 
+    /// The table that only stores with bodies there have: of the bodies, or of their places.
+    #[must_use]
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::Store => ROWS,
+            Self::Segments => PLACES,
+        }
+    }
+
     /// What these tables say, by name; `None` without a table of bodies.
     ///
     /// # Errors

@@ -1,20 +1,24 @@
 //! `chainstore diff`: what is not the same in two stores, whatever their engines.
 //!
 //! Invariants: both stores are opened read-only; rows are streamed in order of table name and key;
-//! a difference ends with exit code 1, and so does a table that only one store has. Cost: one scan
+//! a difference ends with exit code 1, and so does a table that only one store has. Where a store
+//! keeps bodies of blocks in segments, bodies are compared as if they were rows, and their places
+//! only where that table is asked for: the same blocks lie elsewhere in every store. Cost: one scan
 //! of each store, up to `--limit`.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use anyhow::Result;
-use chain_store::diff::{Difference, Side, diff_rows};
-use chain_store::{AnyStore, StoreUrl};
+use chain_store::diff::{BodySide, Difference, Side, diff_bodies, diff_rows};
+use chain_store::{AnyStore, Blocks, Bodies, StoreUrl};
 use clap::Args;
 use serde::Serialize;
 use storage_api::{KvStore, TableId};
 
 use super::RangeArgs;
+use crate::commands::stat;
 use crate::exit::{Exit, Stop};
 use crate::hex;
 use crate::output::{List, Output, grouped};
@@ -29,8 +33,8 @@ Examples:
   chainstore diff redb:./node lmdb:./copy --limit 10 --output jsonl
   chainstore diff ./node ./copy --table blocks.index --prefix 0x2a
 
-Bodies of blocks in segment files are compared by their places and checksums; `checksum` prints a
-digest of whole blocks.
+Bodies of blocks in segment files are compared as if they were rows of blocks.bodies; where they lie
+is compared with --table blocks.places only.
 A line begins with - (only the first store has the row), + (only the second) or ~ (changed).
 Exit code 1: they differ.")]
 pub(crate) struct DiffArgs {
@@ -100,28 +104,80 @@ impl Row {
     }
 }
 
+/// A store that is compared.
+struct Compared<'a> {
+    url: &'a StoreUrl,
+    store: Arc<AnyStore>,
+    /// Its blocks, where bodies are compared one by one.
+    blocks: Option<Blocks>,
+}
+
+impl<'a> Compared<'a> {
+    fn open(url: &'a StoreUrl) -> Result<Self> {
+        Ok(Self {
+            url,
+            store: Arc::new(store::open_to_read(url)?),
+            blocks: None,
+        })
+    }
+
+    fn bodies(&self) -> Result<Option<Bodies>> {
+        Ok(Bodies::of(self.store.catalogue())?)
+    }
+
+    fn table(&self, name: &str) -> Option<TableId> {
+        self.store.catalogue().id(name).ok()
+    }
+
+    fn has(&self, what: &What) -> bool {
+        match what {
+            What::Rows(name) => self.table(name).is_some(),
+            What::Bodies => self.blocks.is_some(),
+        }
+    }
+}
+
+/// One thing to compare, in order of the name that it is shown by.
+#[derive(Debug, PartialEq, Eq)]
+enum What {
+    Rows(String),
+    Bodies,
+}
+
+impl What {
+    fn name(&self) -> &str {
+        match self {
+            Self::Rows(name) => name,
+            Self::Bodies => Bodies::Store.table(),
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &DiffArgs, out: &mut Output) -> Result<Exit> {
-    let left = store::open_to_read(&args.left)?;
-    let right = store::open_to_read(&args.right)?;
-    let names = names(args, &left, &right)?;
+    let mut left = Compared::open(&args.left)?;
+    let mut right = Compared::open(&args.right)?;
+    let all = everything(args, &left, &right)?;
+    if all.contains(&What::Bodies) {
+        left.blocks = stat::blocks_of(&left.store)?;
+        right.blocks = stat::blocks_of(&right.store)?;
+    }
     let (mut differences, mut is_lopsided) = (0, false);
     let mut list = out.list("")?;
-    for name in &names {
-        let sides = (id(&left, name), id(&right, name));
-        if sides.0.is_none() != sides.1.is_none() {
-            let (has, lacks) = if sides.0.is_some() {
-                (&args.left, &args.right)
+    for what in &all {
+        if left.has(what) != right.has(what) {
+            let (has, lacks) = if left.has(what) {
+                (&left, &right)
             } else {
-                (&args.right, &args.left)
+                (&right, &left)
             };
             is_lopsided = true;
+            let (name, has, lacks) = (what.name(), has.url, lacks.url);
             say(&format!(
                 "chainstore: table {name} is in {has} and not in {lacks}"
             ));
         }
-        let found = compare(args, (&left, &right), (name, sides), &mut list, differences)?;
-        differences += found;
+        differences += compare(args, (&left, &right), what, &mut list, differences)?;
         if args.limit.is_some_and(|limit| differences >= limit) {
             break;
         }
@@ -145,55 +201,85 @@ pub(crate) fn run(args: &DiffArgs, out: &mut Output) -> Result<Exit> {
     })
 }
 
-/// The names of the tables to compare, in order.
-fn names(args: &DiffArgs, left: &AnyStore, right: &AnyStore) -> Result<BTreeSet<String>> {
-    let all = left.catalogue().iter().chain(right.catalogue().iter());
-    let all: BTreeSet<String> = all.map(|table| table.def.name().to_owned()).collect();
-    match &args.table {
-        None => Ok(all),
-        Some(name) if all.contains(name) => Ok(BTreeSet::from([name.clone()])),
-        Some(name) => Err(Stop::NotThere(format!("neither store has a table {name}")).into()),
+/// What there is to compare, in order.
+fn everything(args: &DiffArgs, left: &Compared<'_>, right: &Compared<'_>) -> Result<Vec<What>> {
+    let all = [left, right].map(|side| side.store.catalogue().iter());
+    let all = all.into_iter().flatten();
+    let mut names: BTreeSet<String> = all.map(|table| table.def.name().to_owned()).collect();
+    let (rows, places) = (Bodies::Store.table(), Bodies::Segments.table());
+    let in_segments = Some(Bodies::Segments);
+    let is_one_by_one = left.bodies()? == in_segments || right.bodies()? == in_segments;
+    if is_one_by_one {
+        names.insert(rows.to_owned());
     }
+    match &args.table {
+        None if is_one_by_one => {
+            names.remove(places);
+        }
+        None => {}
+        Some(name) if names.contains(name) => names = BTreeSet::from([name.clone()]),
+        Some(name) => {
+            return Err(Stop::NotThere(format!("neither store has a table {name}")).into());
+        }
+    }
+    let what = |name| {
+        if is_one_by_one && name == rows {
+            What::Bodies
+        } else {
+            What::Rows(name)
+        }
+    };
+    Ok(names.into_iter().map(what).collect())
 }
 
-fn id(opened: &AnyStore, name: &str) -> Option<TableId> {
-    opened.catalogue().id(name).ok()
-}
-
-/// Writes the differences of one table and counts them.
+/// Writes the differences of one table, or of the bodies, and counts them.
 fn compare(
     args: &DiffArgs,
-    (left, right): (&AnyStore, &AnyStore),
-    (name, sides): (&str, (Option<TableId>, Option<TableId>)),
+    (left, right): (&Compared<'_>, &Compared<'_>),
+    what: &What,
     list: &mut List<'_>,
     before: u64,
 ) -> Result<u64> {
-    let (left_view, right_view) = (left.begin_read()?, right.begin_read()?);
+    let (left_view, right_view) = (left.store.begin_read()?, right.store.begin_read()?);
     let mut progress = Progress::begin("diff", Unit::Things("differences"), None);
     let (mut found, mut failed) = (0, Ok(()));
-    let compared = diff_rows(
-        &Side {
-            reader: &left_view,
-            table: sides.0,
-        },
-        &Side {
-            reader: &right_view,
-            table: sides.1,
-        },
-        &args.range.range(),
-        &mut |difference| {
-            found += 1;
-            progress.set(before + found, || name.to_owned());
-            failed = list.row(&Row::new(name, difference), Row::line);
-            let is_enough = args.limit.is_some_and(|limit| before + found >= limit);
-            if failed.is_err() || is_enough {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        },
-    );
-    compared?;
+    let name = what.name();
+    let range = args.range.range();
+    let show = &mut |difference: Difference<'_>| {
+        found += 1;
+        progress.set(before + found, || name.to_owned());
+        failed = list.row(&Row::new(name, difference), Row::line);
+        let is_enough = args.limit.is_some_and(|limit| before + found >= limit);
+        if failed.is_err() || is_enough {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    match what {
+        What::Rows(name) => {
+            let left = Side {
+                reader: &left_view,
+                table: left.table(name),
+            };
+            let right = Side {
+                reader: &right_view,
+                table: right.table(name),
+            };
+            diff_rows(&left, &right, &range, show)?;
+        }
+        What::Bodies => {
+            let left = BodySide {
+                reader: &left_view,
+                blocks: left.blocks.as_ref(),
+            };
+            let right = BodySide {
+                reader: &right_view,
+                blocks: right.blocks.as_ref(),
+            };
+            diff_bodies(&left, &right, &range, show)?;
+        }
+    }
     failed?;
     Ok(found)
 }

@@ -8,6 +8,7 @@ mod repair;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use chain_store::{AnyStore, Blocks, Bodies, EngineName, SegmentOptions};
 use serde_json::Value;
 use storage_api::blocks::{BlockHash, BlockStore, Height, NewBlock, TxId};
 use storage_api::{
-    ChecksumSetting, Durability, IfMissing, KeyRange, KvStore, OpenOptions, WriteTxn, Writer,
+    ChecksumSetting, Durability, IfMissing, KeyRange, KvStore, OpenOptions, Schema, WriteTxn,
+    Writer,
 };
 
 use crate::support::{Ran, alone, run, url};
@@ -57,9 +59,20 @@ pub(crate) fn made(engine: EngineName, folder: &Path, bodies: Bodies, tip: u64) 
         advance_bytes: 1_024,
         ..SegmentOptions::default()
     };
-    let blocks = Blocks::open_with(&opened, &options).unwrap();
+    append_to(&opened, FIRST..=tip, &options);
+    store
+}
+
+/// Appends more blocks to such a store, in segments of the usual size.
+pub(crate) fn append(store: &str, heights: RangeInclusive<u64>) {
+    let _alone = alone();
+    append_to(&open(store), heights, &SegmentOptions::default());
+}
+
+fn append_to(opened: &Arc<AnyStore>, heights: RangeInclusive<u64>, options: &SegmentOptions) {
+    let blocks = Blocks::open_with(opened, options).unwrap();
     let same = TxId::new(b"the same everywhere").unwrap();
-    for height in FIRST..=tip {
+    for height in heights {
         let own = TxId::new(&height.to_be_bytes()).unwrap();
         let (tx_ids, body) = ([same, own], body(height));
         let staged = blocks.stage(NewBlock {
@@ -73,7 +86,24 @@ pub(crate) fn made(engine: EngineName, folder: &Path, bodies: Bodies, tip: u64) 
         blocks.append(&mut txn, staged.unwrap()).unwrap();
         txn.commit(Durability::Durable).unwrap();
     }
+}
+
+/// A store without tables.
+pub(crate) fn empty(engine: EngineName, folder: &Path) -> String {
+    let store = url(engine, folder);
+    let _alone = alone();
+    drop(AnyStore::open(&store, &Schema::empty()).unwrap());
     store
+}
+
+/// Puts one row.
+pub(crate) fn put(store: &str, table: &str, key: &[u8], value: &[u8]) {
+    let _alone = alone();
+    let opened = open(store);
+    let id = opened.catalogue().id(table).unwrap();
+    let mut txn = opened.begin_write().unwrap();
+    txn.put(id, key, value).unwrap();
+    txn.commit(Durability::Durable).unwrap();
 }
 
 /// Removes rows of a table: all, or one.
@@ -87,6 +117,11 @@ pub(crate) fn lose(store: &str, table: &str, key: Option<&[u8]>) {
         None => txn.delete_range(id, &KeyRange::all()).unwrap(),
     }
     txn.commit(Durability::Durable).unwrap();
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("0x{digits}")
 }
 
 fn unhex(text: &Value) -> Vec<u8> {

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use chain_store::EngineName;
+use chain_store::{Bodies, EngineName};
 
-use super::{check, digests, file, flip};
+use super::{FIRST, TIP, check, digests, file, flip, hex};
 use crate::chain;
 use crate::support::{Ran, disk_engines, run, snapshot, url};
 
@@ -94,6 +94,58 @@ fn segments_are_moved_and_copied_and_proved() {
         run(["stat", "--store", &to]).refused(4, &["unfinished copy"]);
         let ran = run(["stat", "--store", &store, "--digest"]);
         ran.refused(1, &["0000000000.seg"]);
+    }
+}
+
+/// Stores with the same blocks differed in every row of places, and in a whole table where one of
+/// them kept bodies as rows, though `checksum` said of both that their blocks are the same.
+#[test]
+fn bodies_are_compared_wherever_they_lie() {
+    let engines: Vec<EngineName> = disk_engines().collect();
+    for (at, engine) in engines.iter().enumerate() {
+        let place = tempfile::tempdir().unwrap();
+        let made = |engine, name: &str, bodies, tip| {
+            super::made(engine, &place.path().join(name), bodies, tip)
+        };
+        let other = engines[(at + 1) % engines.len()];
+        let rows = made(other, "rows", Bodies::Store, TIP);
+        let files = made(*engine, "files", Bodies::Segments, TIP);
+        // The same blocks in other places: in segments of another size.
+        let wide = made(other, "wide", Bodies::Segments, FIRST + 9);
+        super::append(&wide, FIRST + 10..=TIP);
+        let before = snapshot(place.path());
+        for (left, right) in [(&rows, &files), (&files, &rows), (&files, &wide)] {
+            let ran = run(["diff", left, right]).ok();
+            assert!(ran.stdout.is_empty(), "{ran}");
+        }
+        let places = ["diff", &files, &wide, "--table", "blocks.places"];
+        assert_eq!(run(places).code, Some(1), "{engine}");
+        assert_eq!(snapshot(place.path()), before, "{engine}");
+
+        super::put(&rows, "blocks.bodies", &(FIRST + 3).to_be_bytes(), b"other");
+        let key = format!("0x{:016x}", FIRST + 3);
+        let of = |height| hex(&super::body(height));
+        let own = of(FIRST + 3);
+        let changed = format!("~ blocks.bodies {key} {} {own}\n", hex(b"other"));
+        let ran = run(["diff", &rows, &files]);
+        assert_eq!((ran.code, ran.text()), (Some(1), &changed[..]), "{ran}");
+        let table = ["diff", &rows, &files, "--table", "blocks.bodies"];
+        assert_eq!(run(table).text(), changed);
+        for (range, is_within) in [(["--prefix", &key], true), (["--end", &key], false)] {
+            let ran = run(table.iter().chain(&range));
+            assert_eq!(ran.code, Some(i32::from(is_within)), "{ran}");
+        }
+
+        // A block more is one more in every table; a store without blocks lacks them all.
+        let short = made(*engine, "short", Bodies::Segments, TIP - 1);
+        let ran = run(["diff", &files, &short, "--table", "blocks.bodies"]);
+        let only = format!("- blocks.bodies 0x{TIP:016x} {}\n", of(TIP));
+        assert_eq!((ran.code, ran.text()), (Some(1), &only[..]), "{ran}");
+        let none = super::empty(*engine, &place.path().join("none"));
+        let ran = run(["diff", &none, &short, "--limit", "3"]);
+        assert_eq!(ran.code, Some(1), "{ran}");
+        let is_told = ran.stderr.contains("table blocks.bodies is in");
+        assert!(is_told && ran.text().lines().count() == 3, "{ran}");
     }
 }
 
