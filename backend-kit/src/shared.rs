@@ -96,7 +96,7 @@ impl<E: RawEngine> Shared<E> {
             ErrorKind::Io { .. }
                 | ErrorKind::DiskFull
                 | ErrorKind::PermissionDenied { .. }
-                | ErrorKind::NotFound { .. }
+                | ErrorKind::FileMissing { .. }
         ) {
             self.poison(operation, error);
         } else {

@@ -53,7 +53,7 @@ impl<E: RawEngine> fmt::Debug for Store<E> {
 /// make a new store.
 fn lost_file(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::NotFound { path } => {
+        ErrorKind::FileMissing { path } => {
             let path = path.clone();
             Error::corruption(path, "the file is missing").with_source(error)
         }

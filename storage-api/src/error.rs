@@ -97,6 +97,12 @@ pub enum ErrorKind {
         /// The path that was asked for.
         path: String,
     },
+    /// A file or a folder that must be there is not: of a store, or one that was named.
+    #[error("{path} is missing")]
+    FileMissing {
+        /// The path.
+        path: String,
+    },
     /// The path exists and is not a directory of ours; nothing in it was touched.
     #[error("{path} is not a store directory: {found}")]
     NotAStore {
@@ -310,8 +316,8 @@ impl Error {
         })
     }
 
-    /// The error of the operating system, sorted into disk full, permission, missing or plain input
-    /// and output.
+    /// The error of the operating system, sorted into disk full, permission, a missing file, or
+    /// plain input and output.
     #[must_use]
     pub fn from_io(source: std::io::Error, place: impl Into<String>) -> Self {
         use std::io::ErrorKind as Io;
@@ -321,7 +327,7 @@ impl Error {
             Io::PermissionDenied => ErrorKind::PermissionDenied {
                 path: place.clone(),
             },
-            Io::NotFound => ErrorKind::NotFound {
+            Io::NotFound => ErrorKind::FileMissing {
                 path: place.clone(),
             },
             _ => ErrorKind::Io { place },
@@ -446,5 +452,36 @@ impl StdError for Error {
             .source
             .as_ref()
             .map(|source| &**source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// A file of a store that was missing was told as "no store at", with the advice to import one.
+    #[test]
+    fn the_systems_words_keep_their_meaning() {
+        let of = |kind: io::ErrorKind| Error::from_io(kind.into(), "/data/segments/0000000000.seg");
+        let missing = of(io::ErrorKind::NotFound);
+        assert!(matches!(missing.kind(), ErrorKind::FileMissing { .. }));
+        let text = missing.to_string();
+        assert!(
+            text.contains("/data/segments/0000000000.seg is missing"),
+            "{text}"
+        );
+        for full in [
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::QuotaExceeded,
+            io::ErrorKind::FileTooLarge,
+        ] {
+            assert!(matches!(of(full).kind(), ErrorKind::DiskFull), "{full}");
+        }
+        let denied = of(io::ErrorKind::PermissionDenied);
+        assert!(matches!(denied.kind(), ErrorKind::PermissionDenied { .. }));
+        let other = of(io::ErrorKind::TimedOut);
+        assert!(matches!(other.kind(), ErrorKind::Io { .. }));
     }
 }

@@ -291,6 +291,7 @@ impl Directory {
                 make_durable_folder(path)?;
                 false
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found(path)),
             Err(error) => return Err(io_error(error, path)),
         };
         Self::look(path, engine, options, creates)?;

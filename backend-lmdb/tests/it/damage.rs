@@ -192,7 +192,7 @@ fn missing_permission_and_missing_directory_are_told_apart() {
     )
     .unwrap_err();
     assert!(
-        matches!(error.kind(), ErrorKind::NotFound { .. }),
+        matches!(error.kind(), ErrorKind::FileMissing { .. }),
         "{error:?}"
     );
 }

@@ -381,6 +381,6 @@ fn is_lost(error: &Error) -> bool {
     let kind = error.kind();
     matches!(
         kind,
-        ErrorKind::Corruption { .. } | ErrorKind::NotFound { .. }
+        ErrorKind::Corruption { .. } | ErrorKind::FileMissing { .. }
     )
 }

@@ -3,8 +3,6 @@
 //! Invariant: file, segment and offset stay in the words; damage stays damage, a full disk stays a
 //! full disk, and an absent file is told apart from both.
 
-use std::io;
-
 use seglog::LogError;
 use storage_api::blocks::{BlockError, Height};
 use storage_api::{Error, ErrorKind};
@@ -34,10 +32,9 @@ pub fn of_log(error: LogError) -> Error {
             found: u32::from(found),
             supported: u32::from(known),
         }),
-        LogError::Absent { place, segment } => {
-            let what = format!("the file of segment {segment} is absent");
-            Error::from_io(io::Error::new(io::ErrorKind::NotFound, what), place)
-        }
+        LogError::Absent { place, segment } => Error::new(ErrorKind::FileMissing {
+            path: format!("{place} (segment {segment})"),
+        }),
         LogError::Poisoned { reason } => Error::new(ErrorKind::Poisoned { cause: reason }),
         LogError::ReadOnly => Error::new(ErrorKind::ReadOnly),
         LogError::Foreign { place, what } => Error::corruption(place, what),

@@ -349,7 +349,8 @@ fn look(blocks: &BlockDatabaseStore<AnyStore>, context: &str) {
                 Ok(None) => {}
                 Err(DatabaseError::Store(error)) => {
                     // A row can name a segment that there is no file of.
-                    let is_absent = matches!(error.kind(), storage_api::ErrorKind::NotFound { .. });
+                    let is_absent =
+                        matches!(error.kind(), storage_api::ErrorKind::FileMissing { .. });
                     assert!(error.is_corruption() || is_absent, "{context}: {error}");
                 }
                 Err(error) => panic!("{context}: {error}"),
