@@ -13,7 +13,7 @@ use crate::disk::{Access, Disk, DiskFile, read_full, write_all};
 use crate::error::{LogError, LogResult};
 use crate::log::Shared;
 use crate::pack::PACKING;
-use crate::pack::file::PackedFile;
+use crate::pack::file::{BAD_FRAME, PackedFile};
 use crate::read::Reader;
 use crate::record::{self, Header};
 use crate::segment::{COMING, HEADER_LEN, SPARE, SegmentHeader, SegmentNumber};
@@ -193,39 +193,52 @@ impl Tools {
         number: SegmentNumber,
         visit: &mut dyn FnMut(Part<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let segment = self.shared.open_segment(number, Access::Read)?;
+        let (segment, packed) = self.open_to_walk(number)?;
+        let is_lost = |part| packed.as_ref().is_some_and(|packed| packed.is_lost(part));
         let end = segment.len()?;
         let mut walk = Walk::new(segment.clone());
         loop {
             let offset = walk.offset;
-            let why = match walk.step() {
-                Ok(Step::Record(place, header)) => {
+            let why = match walk.step()? {
+                Step::Record(place, header) => {
                     visit(Part::Record(header.height, place, walk.payload()))?;
                     continue;
                 }
-                Ok(Step::End(why)) => why,
-                // A frame of a packed segment: what is in those behind it is not looked for.
-                Err(LogError::Damaged { what, .. }) => {
-                    return visit(Part::Damage(offset, end.saturating_sub(offset), what));
-                }
-                Err(error) => return Err(error.into()),
+                Step::End(why) => why,
             };
             if offset >= end {
                 return Ok(());
             }
-            let Some((at, height)) = next_header(&segment, offset + 1)? else {
-                let rest = end - offset;
-                let is_empty = why == NOTHING && is_nothing(&segment, offset)?;
-                visit(if is_empty {
-                    Part::Nothing(offset, rest)
-                } else {
-                    Part::Damage(offset, rest, why)
-                })?;
+            let next = next_header(&segment, offset + 1)?;
+            let until = next.map_or(end, |(at, _)| at);
+            let is_empty = next.is_none() && why == NOTHING && is_nothing(&segment, offset)?;
+            visit(if is_lost(offset..until) {
+                Part::Damage(offset, until - offset, BAD_FRAME)
+            } else if is_empty {
+                Part::Nothing(offset, until - offset)
+            } else {
+                Part::Damage(offset, until - offset, why)
+            })?;
+            let Some((at, height)) = next else {
                 return Ok(());
             };
-            visit(Part::Damage(offset, at - offset, why))?;
             walk = Walk::from(segment.clone(), at, height);
         }
+    }
+
+    /// Opens a segment for a walk that goes on behind damage: of a packed one, frames that do not
+    /// unpack are zeros.
+    fn open_to_walk(&self, number: SegmentNumber) -> LogResult<(Segment, Option<Arc<PackedFile>>)> {
+        let mut segment = self.shared.open_segment(number, Access::Read)?;
+        if !segment.is_packed() {
+            return Ok((segment, None));
+        }
+        let file = self.disk().open(&number.packed_name(), Access::Read);
+        let packed = file.and_then(PackedFile::open);
+        let packed = packed.map_err(|error| segment.io(error))?;
+        let packed = Arc::new(packed.with_zeros_for_bad_frames());
+        segment.file = Arc::<PackedFile>::clone(&packed);
+        Ok((segment, Some(packed)))
     }
 
     /// Hands a part of a file on, some bytes at a time.
@@ -399,11 +412,8 @@ fn next_header(segment: &Segment, from: u64) -> LogResult<Option<(u64, Height)>>
     let mut buffer = vec![0; SEARCHED_BYTES];
     let mut at = from;
     loop {
-        let read = match read_full(&*segment.file, at, &mut buffer) {
-            // Of a packed segment no more can be read.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
-            read => read.map_err(|error| segment.io(error))?,
-        };
+        let read = read_full(&*segment.file, at, &mut buffer);
+        let read = read.map_err(|error| segment.io(error))?;
         let bytes = buffer.get(..read).unwrap_or_default();
         for begin in 0..bytes.len() {
             let Some(header) = bytes.get(begin..).and_then(|bytes| bytes.first_chunk()) else {
@@ -428,10 +438,8 @@ fn is_nothing(segment: &Segment, from: u64) -> LogResult<bool> {
     let page_end = from.next_multiple_of(PAGE_BYTES);
     let (mut at, mut is_zero) = (from, true);
     loop {
-        let read = match read_full(&*segment.file, at, &mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
-            read => read.map_err(|error| segment.io(error))?,
-        };
+        let read = read_full(&*segment.file, at, &mut buffer);
+        let read = read.map_err(|error| segment.io(error))?;
         let bytes = buffer.get(..read).unwrap_or_default();
         let other = bytes.iter().position(|byte| *byte != 0);
         if is_zero && other.is_some_and(|other| at + (other as u64) < page_end) {

@@ -6,8 +6,10 @@
 //! `docs/format/seglog.md`. Cost of a read: the frames that it touches; memory: a frame and its
 //! packed form for each thread that reads at once, of which [`KEPT_MAX`] are kept.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use zstd::bulk::Decompressor;
@@ -29,6 +31,9 @@ pub(crate) const FRAME_BYTES: u32 = 64 << 10;
 
 /// A frame of more bytes is refused, so that a file cannot ask for any memory it likes.
 const FRAME_BYTES_MAX: u32 = 16 << 20;
+
+/// What is wrong where a frame is damaged.
+pub(crate) const BAD_FRAME: &str = "a frame of the packed segment does not unpack";
 
 /// Unpackers that are kept for the next reads.
 const KEPT_MAX: usize = 4;
@@ -115,6 +120,15 @@ struct Unpacker {
     plain: Vec<u8>,
 }
 
+/// What a read gives of a frame that does not unpack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BadFrames {
+    /// An error.
+    Refused,
+    /// Zeros, which are no record.
+    Zeros,
+}
+
 /// A packed segment as the plain file that it stands for. Read-only.
 pub(crate) struct PackedFile {
     file: Arc<dyn DiskFile>,
@@ -122,6 +136,9 @@ pub(crate) struct PackedFile {
     /// Where each frame begins, and where the last one ends.
     begins: Vec<u64>,
     kept: Mutex<Vec<Unpacker>>,
+    bad_frames: BadFrames,
+    /// Those that were read as zeros.
+    lost: Mutex<BTreeSet<u64>>,
 }
 
 impl fmt::Debug for PackedFile {
@@ -176,7 +193,26 @@ impl PackedFile {
             header,
             begins,
             kept: Mutex::default(),
+            bad_frames: BadFrames::Refused,
+            lost: Mutex::default(),
         })
+    }
+
+    /// Reads frames that do not unpack as zeros from here on, so that one of them hides no other.
+    pub(crate) fn with_zeros_for_bad_frames(mut self) -> Self {
+        self.bad_frames = BadFrames::Zeros;
+        self
+    }
+
+    /// Whether a byte of this part of the plain segment was read as zero for want of its frame.
+    pub(crate) fn is_lost(&self, part: Range<u64>) -> bool {
+        if part.is_empty() {
+            return false;
+        }
+        let frame_of = |offset: u64| offset / u64::from(self.header.frame_bytes);
+        let frames = frame_of(part.start)..=frame_of(part.end - 1);
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.range(frames).next().is_some()
     }
 
     fn unpacker(&self) -> io::Result<Unpacker> {
@@ -211,8 +247,24 @@ impl PackedFile {
         left.min(u64::from(self.header.frame_bytes)) as usize
     }
 
-    /// Unpacks a frame into exactly its bytes.
+    /// Gives exactly the bytes of a frame, or zeros for a damaged one if these were asked for.
     fn unpack(&self, frame: u64, with: &mut Unpacker, into: &mut [u8]) -> io::Result<()> {
+        match self.unpack_sound(frame, with, into) {
+            Err(error)
+                if self.bad_frames == BadFrames::Zeros
+                    && error.kind() == io::ErrorKind::InvalidData =>
+            {
+                into.fill(0);
+                let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+                lost.insert(frame);
+                Ok(())
+            }
+            unpacked => unpacked,
+        }
+    }
+
+    /// Unpacks a frame into exactly its bytes.
+    fn unpack_sound(&self, frame: u64, with: &mut Unpacker, into: &mut [u8]) -> io::Result<()> {
         let offset = frame.saturating_mul(u64::from(self.header.frame_bytes));
         let bad = |what| damage(offset, what);
         let at = usize::try_from(frame).unwrap_or(usize::MAX);
@@ -233,7 +285,7 @@ impl PackedFile {
         }
         match with.zstd.decompress_to_buffer(&with.packed, into) {
             Ok(bytes) if bytes == into.len() => Ok(()),
-            _ => Err(bad("a frame of the packed segment does not unpack")),
+            _ => Err(bad(BAD_FRAME)),
         }
     }
 

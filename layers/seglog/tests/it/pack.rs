@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,11 +10,17 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seglog::disk::{Disk, Folder};
 use seglog::sim::SimDisk;
-use seglog::{ChainTag, Height, Log, LogOptions, Place, Reader, SegmentNumber};
+use seglog::tools::{Part, Tools};
+use seglog::{
+    ChainTag, HEADER_BYTES, Height, Log, LogError, LogOptions, Place, Reader, SegmentNumber,
+};
 
 use crate::model::records;
 
 const SEED: u64 = 0x7061_636b;
+
+/// Bytes of a plain segment in a frame.
+const FRAME_BYTES: u64 = 64 << 10;
 
 fn options(segment_bytes_max: u64) -> LogOptions {
     LogOptions {
@@ -170,6 +177,82 @@ fn damage_is_told_and_not_packed() {
     assert!(refused.is_damage(), "{refused}");
     assert_eq!(disk.bytes("packing.new"), None);
     assert!(disk.bytes("0000000000.seg").unwrap() == bytes);
+}
+
+/// The places and lengths of the frames of a packed segment in its file.
+fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let plain_bytes = u64::from(word(16)) | u64::from(word(20)) << 32;
+    let count = plain_bytes.div_ceil(FRAME_BYTES) as usize;
+    let mut at = 64 + 4 * count;
+    let lengths = (0..count).map(|frame| word(64 + 4 * frame) as usize);
+    let places = lengths.map(|len| {
+        at += len;
+        (at - len, len)
+    });
+    places.collect()
+}
+
+/// Damage in one frame hid every record behind it, and was told at a record up to four frames
+/// before it.
+#[test]
+fn a_damaged_frame_hides_the_records_in_it_alone() {
+    let disk = SimDisk::new();
+    let (log, all) = long(&disk);
+    pack_all(&log);
+    drop(log);
+    let mut seen = 0;
+    for number in (0..2).map(SegmentNumber::new) {
+        let name = format!("{:010}.segz", number.get());
+        let whole = disk.bytes(&name).unwrap();
+        for (frame, (at, len)) in frames(&whole).into_iter().enumerate().skip(1) {
+            let lost = frame as u64 * FRAME_BYTES..(frame as u64 + 1) * FRAME_BYTES;
+            let copy = SimDisk::new();
+            let mut changed = whole.clone();
+            // The first bytes of a frame are its magic number, without which none of it unpacks.
+            changed[at + seen % len.min(4)] ^= 0x10;
+            copy.put(&name, &changed);
+            let tools = Tools::new(Arc::new(copy.clone()), options(0).chain);
+            let (mut found, mut damage) = (BTreeSet::new(), Vec::new());
+            let visit = &mut |part: Part<'_>| {
+                match part {
+                    Part::Record(height, place, bytes) => {
+                        let (own, payload) = &all[height.get() as usize];
+                        assert!(place == *own && bytes == payload, "{height} of {name}");
+                        found.insert(height.get());
+                    }
+                    Part::Damage(offset, bytes, what) => {
+                        damage.push((offset, offset + bytes, what));
+                    }
+                    Part::Nothing(offset, bytes) => panic!("{bytes} bytes at {offset} of {name}"),
+                }
+                Ok::<_, LogError>(())
+            };
+            tools.walk(number, visit).unwrap();
+            let of_segment = (0..)
+                .zip(&all)
+                .filter(|(_, (own, _))| own.segment == number);
+            let (mut first, mut last) = (u64::MAX, 0);
+            for (height, (place, payload)) in of_segment {
+                let end = place.offset + HEADER_BYTES + payload.len() as u64;
+                let is_hit = place.offset < lost.end && end > lost.start;
+                let context = format!("{name}, frame {frame}, record {height}");
+                assert_eq!(found.contains(&height), !is_hit, "{context}");
+                if is_hit {
+                    (first, last) = (first.min(place.offset), last.max(end));
+                }
+            }
+            let told: Vec<_> = damage
+                .iter()
+                .map(|(begin, end, _)| (*begin, *end))
+                .collect();
+            assert_eq!(told, [(first, last)], "{name}, frame {frame}");
+            assert!(damage[0].2.contains("does not unpack"), "{damage:?}");
+            assert_eq!(copy.bytes(&name).unwrap(), changed, "looking wrote");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen} frames");
 }
 
 struct EndsPacking<'t>(&'t AtomicBool);
