@@ -119,6 +119,9 @@ impl<S: KvStore> SegmentBlocks<S> {
         blocks.writing = Some(Mutex::new(Writing {
             log,
             synced,
+            appended: synced,
+            cut_end: seglog::Height::default(),
+            cuts: 0,
             waiting: Vec::new(),
         }));
         Ok((blocks, opened))

@@ -3,9 +3,10 @@
 //! Invariants: a staged block is the next record of the log, whatever becomes of it; what is never
 //! appended is trash, which the next opening removes if it lies at the end and a pruning otherwise;
 //! a file is cut only after the commit that made its records unreachable, once no view from before
-//! that commit is open, and at the tip not if something was staged since. Cost: one write and
-//! one sync for all that was staged since the last one, a write more for each 256 KiB, and the rows
-//! of each block; of a read by height, one get and one positioned read.
+//! that commit is open, and at the tip not if something was staged since; the record of a block
+//! lies behind that of its parent, and no cut that waits takes it. Cost: one write and one sync for
+//! all that was staged since the last one, a write more for each 256 KiB, and the rows of each
+//! block; of a read by height, one get and one positioned read.
 
 use std::cell::Cell;
 use std::fmt;
@@ -39,6 +40,13 @@ pub(crate) struct Writing {
     pub(crate) log: Log,
     /// Records below this one are durable.
     pub(crate) synced: seglog::Height,
+    /// No row names a record from here on, committed or not.
+    pub(crate) appended: seglog::Height,
+    /// No cut at the tip that waits, or will come of what was truncated, takes a record from here
+    /// on.
+    pub(crate) cut_end: seglog::Height,
+    /// Cuts at the tip so far: what was staged before one may be gone.
+    pub(crate) cuts: u64,
     /// Cuts that wait for views to end, and since when.
     pub(crate) waiting: Vec<(Cleanup, Instant)>,
 }
@@ -66,6 +74,8 @@ impl<S> fmt::Debug for SegmentBlocks<S> {
 pub struct Staged<'b> {
     block: NewBlock<'b>,
     at: BodyPlace,
+    /// Cuts at the tip before it.
+    cuts: u64,
 }
 
 /// Blocks in segment files beside a store, committing by itself.
@@ -121,11 +131,15 @@ impl<S: KvStore> SegmentBlocks<S> {
         Ok(self.writing()?.log.packer())
     }
 
-    /// Makes everything that was staged durable, and gives the number of the next record.
+    /// Makes everything that was staged durable, and gives the number of the next record. What
+    /// waited to be cut stays until the next opening: an index that is made again may have it.
     pub(crate) fn sync_staged(&self) -> Result<seglog::Height> {
         let mut writing = self.writing()?;
         writing.log.sync().map_err(of_log)?;
         writing.synced = writing.log.next();
+        // Rows that are made from the records may name any of them.
+        writing.appended = writing.synced;
+        writing.waiting.clear();
         Ok(writing.synced)
     }
 
@@ -136,9 +150,27 @@ impl<S: KvStore> SegmentBlocks<S> {
         Ok(writing.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether the record of a staged block is none that the next row may name: it was cut, a cut
+    /// that waits takes it, or it does not lie behind that of the tip, which says where the log
+    /// ends. Cost: none for a block that was staged after every other that was appended.
+    fn is_out_of_order<R: Reader>(&self, reader: &R, staged: &Staged<'_>) -> BlockResult<bool> {
+        let record = staged.at.record;
+        {
+            let writing = self.writing()?;
+            if staged.cuts != writing.cuts || record < writing.cut_end {
+                return Ok(true);
+            }
+            if record >= writing.appended {
+                return Ok(false);
+            }
+        }
+        Ok(self.end(reader)?.is_some_and(|end| record < end))
+    }
+
     /// Makes everything that was staged up to this record durable.
     fn make_durable(&self, at: &BodyPlace) -> Result<()> {
         let mut writing = self.writing()?;
+        writing.appended = writing.appended.max(at.record.next());
         if at.record >= writing.synced {
             writing.log.sync().map_err(of_log)?;
             writing.synced = writing.log.next();
@@ -177,6 +209,9 @@ impl<S: KvStore> SegmentBlocks<S> {
         let Writing {
             log,
             synced,
+            appended,
+            cut_end,
+            cuts,
             waiting,
         } = writing;
         while let Some((Cleanup(cut), since)) = waiting.first().copied() {
@@ -184,6 +219,7 @@ impl<S: KvStore> SegmentBlocks<S> {
             if oldest.is_some_and(|oldest| oldest.age >= elapsed) {
                 return Ok(());
             }
+            let next = log.next();
             let done = match cut {
                 Cut::Nothing => Ok(()),
                 Cut::Tail(record) => log.prune(record.max(log.first()).min(log.next())),
@@ -192,7 +228,12 @@ impl<S: KvStore> SegmentBlocks<S> {
                 Cut::Tip(from, _) => log.truncate(from.unwrap_or_default().max(log.first())),
             };
             done.map_err(of_log)?;
-            *synced = (*synced).min(log.next());
+            if log.next() < next {
+                *cuts += 1;
+                for mark in [&mut *synced, &mut *appended, &mut *cut_end] {
+                    *mark = (*mark).min(log.next());
+                }
+            }
             waiting.remove(0);
         }
         Ok(())
@@ -214,12 +255,18 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
             place,
             body,
         };
-        Ok(Staged { block, at })
+        let cuts = writing.cuts;
+        Ok(Staged { block, at, cuts })
     }
 
     fn append<W: WriteTxn>(&self, txn: &mut W, staged: Staged<'_>) -> BlockResult<BlockRef> {
-        let Staged { block, at } = staged;
-        let appended = self.index.append(txn, &block)?;
+        let is_out_of_order = self.is_out_of_order(txn, &staged)?;
+        let appended = self.index.append(txn, &staged.block)?;
+        let Staged { block, at, .. } = if is_out_of_order {
+            self.stage(staged.block)?
+        } else {
+            staged
+        };
         let key = BlockIndex::key(block.height);
         txn.put(self.places, &key, &layout::encode_place(&at))?;
         self.make_durable(&at)?;
@@ -297,6 +344,10 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
         let end = self.end(txn)?;
         let rows = self.index.truncate(txn, tip)?;
         txn.delete_range(self.places, &rows)?;
+        if let (Some(end), true) = (end, self.writing.is_some()) {
+            let mut writing = self.writing()?;
+            writing.cut_end = writing.cut_end.max(end);
+        }
         let from = self.end(txn)?;
         Ok(Cleanup(end.map_or(Cut::Nothing, |end| Cut::Tip(from, end))))
     }

@@ -3,6 +3,7 @@
 
 mod opening;
 mod power;
+mod staged;
 
 use std::path::Path;
 use std::sync::Arc;
