@@ -170,16 +170,21 @@ impl Log {
         let spare_bytes_max = SEGMENT_HEADER_BYTES + 2 * self.options.segment_bytes_max;
         let is_spare = self.options.advance_bytes > 0 && segment.len()? <= spare_bytes_max;
         let _names = shared.names();
-        let gone = if is_spare {
-            shared.disk.rename(&name, SPARE)
-        } else {
-            shared.disk.remove(&name)
-        };
-        let gone = match gone {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                shared.disk.remove(&number.packed_name())
+        // Packing that failed on the way leaves both files, of which the packed one would come back
+        // without the plain one.
+        let gone = match shared.disk.remove(&number.packed_name()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            packed => {
+                let plain = if is_spare {
+                    shared.disk.rename(&name, SPARE)
+                } else {
+                    shared.disk.remove(&name)
+                };
+                match plain {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => packed,
+                    plain => plain,
+                }
             }
-            gone => gone,
         };
         let gone = gone.and_then(|()| shared.disk.sync_names());
         gone.map_err(|error| shared.io(&name, error))

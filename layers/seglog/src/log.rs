@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -104,6 +104,12 @@ impl Shared {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many cuts there were; `None` while one is on its way.
+    pub(crate) fn cuts(&self) -> Option<u64> {
+        let cuts = self.cuts.load(Ordering::Acquire);
+        cuts.is_multiple_of(2).then_some(cuts)
+    }
+
     pub(crate) fn known<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
         look(&self.known.load())
     }
@@ -127,18 +133,23 @@ impl Shared {
         let (name, packed_name) = (number.file_name(), number.packed_name());
         let place = self.disk.place(&name);
         let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        match self.disk.open(&name, access) {
-            Err(error) if is_missing(&error) => {}
+        let open_plain = || match self.disk.open(&name, access) {
+            Err(error) if is_missing(&error) => Ok(None),
             opened => {
                 let file = opened.map_err(|error| LogError::io(place.clone(), error))?;
-                return Segment::open(file, place.into(), (self.chain, number));
+                let of = (self.chain, number);
+                Segment::open(file, place.clone().into(), of).map(Some)
             }
+        };
+        if let Some(plain) = open_plain()? {
+            return Ok(plain);
         }
         let packed_place = self.disk.place(&packed_name);
         let file = match self.disk.open(&packed_name, Access::Read) {
             Err(error) if is_missing(&error) => {
-                return Err(LogError::Absent {
-                    place,
+                // Whoever cuts may have made it plain in between.
+                return open_plain()?.ok_or(LogError::Absent {
+                    place: place.clone(),
                     segment: number,
                 });
             }

@@ -5,6 +5,7 @@
 //! Cost of a record: one positioned read; in a row, one for each 256 KiB.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::checksum::{self, checksum};
 use crate::disk::{Access, read_full};
@@ -94,8 +95,13 @@ impl Reader {
         if let Some(segment) = self.shared.known(|known| known.open.get(&number).cloned()) {
             return Ok(segment);
         }
+        let cuts = self.shared.cuts();
         let segment = Arc::new(self.shared.open_segment(number, Access::Read)?);
         self.shared.change(|known| {
+            // A cut may have made another file of it since it was opened.
+            if cuts.is_none() || cuts != self.shared.cuts() {
+                return;
+            }
             while known.open.len() >= OPEN_FILES_MAX {
                 // The newest is the one that is written to.
                 known.open.pop_first();
@@ -261,35 +267,64 @@ impl Reader {
     /// # Errors
     /// `Io`; what does not check is an answer.
     pub fn check(&self) -> LogResult<Vec<Finding>> {
-        let segments = self.segments();
         let mut findings = Vec::new();
-        for (at, (number, _)) in segments.iter().enumerate() {
-            let following = segments.get(at + 1).copied();
-            match self.check_segment(*number, following) {
-                Ok(found) => findings.extend(found),
-                Err(LogError::Damaged {
-                    place,
-                    segment,
-                    offset,
-                    what,
-                }) => findings.push(Finding {
-                    place,
-                    segment,
-                    offset,
-                    what: what.to_owned(),
-                }),
-                Err(error @ (LogError::Foreign { .. } | LogError::Absent { .. })) => {
-                    findings.push(Finding {
-                        place: self.shared.disk.place(&number.file_name()),
-                        segment: *number,
-                        offset: 0,
-                        what: error.to_string(),
-                    });
-                }
-                Err(error) => return Err(error),
-            }
+        for (number, _) in self.segments() {
+            findings.extend(self.check_beside(number)?);
         }
         Ok(findings)
+    }
+
+    /// Checks a segment, again if what was found may be the work of a cut or of a rollover.
+    fn check_beside(&self, number: SegmentNumber) -> LogResult<Option<Finding>> {
+        let look = || {
+            self.shared.known(|known| {
+                let mut from = known.firsts.range(number..);
+                let is_there = from.next().is_some_and(|(found, _)| *found == number);
+                let following = from.next().map(|(number, first)| (*number, *first));
+                (
+                    is_there,
+                    following,
+                    self.shared.cuts.load(Ordering::Acquire),
+                )
+            })
+        };
+        let mut before = look();
+        while let (true, following, _) = before {
+            let found = self.check_segment(number, following);
+            let after = look();
+            match found {
+                Ok(None) => break,
+                Err(LogError::Io { .. }) => return found,
+                _ if after != before => before = after,
+                Ok(found) => return Ok(found),
+                Err(error) => return self.finding_of(number, error).map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What an error of a segment that was checked says of it.
+    fn finding_of(&self, number: SegmentNumber, error: LogError) -> LogResult<Finding> {
+        match error {
+            LogError::Damaged {
+                place,
+                segment,
+                offset,
+                what,
+            } => Ok(Finding {
+                place,
+                segment,
+                offset,
+                what: what.to_owned(),
+            }),
+            LogError::Foreign { .. } | LogError::Absent { .. } => Ok(Finding {
+                place: self.shared.disk.place(&number.file_name()),
+                segment: number,
+                offset: 0,
+                what: error.to_string(),
+            }),
+            error => Err(error),
+        }
     }
 
     fn check_segment(
@@ -299,11 +334,18 @@ impl Reader {
     ) -> LogResult<Option<Finding>> {
         let segment = self.shared.open_segment(number, Access::Read)?;
         let mut walk = Walk::new(segment.clone());
-        let what = loop {
-            match walk.step()? {
-                Step::Record(..) => {}
-                Step::End(what) => break what,
+        // Only of the newest segment does what lies behind say anything.
+        let (what, proves_damage) = match following {
+            None => {
+                let (what, behind) = walk.go_to_end(&mut |_, _| {})?;
+                (what, behind.proves_damage)
             }
+            Some(_) => loop {
+                match walk.step()? {
+                    Step::Record(..) => {}
+                    Step::End(what) => break (what, false),
+                }
+            },
         };
         let offset = walk.offset;
         let found = |what: String| {
@@ -315,13 +357,8 @@ impl Reader {
             })
         };
         match following {
-            None => {
-                let behind = walk.look_behind()?;
-                Ok(behind
-                    .proves_damage
-                    .then(|| found(what.to_owned()))
-                    .flatten())
-            }
+            None if proves_damage => Ok(found(what.to_owned())),
+            None => Ok(None),
             Some(_) if offset != segment.len()? => Ok(found(what.to_owned())),
             Some((next, first)) if next == number.next() && first != walk.next => {
                 Ok(found(format!(

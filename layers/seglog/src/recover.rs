@@ -16,7 +16,7 @@ use crate::log::{Log, LogOptions, Shared, Tip, begin_segment};
 use crate::pack::{PACKING, make_plain};
 use crate::read::Reader;
 use crate::segment::SegmentNumber;
-use crate::walk::{Behind, Link, NOTHING, Segment, Step, Walk};
+use crate::walk::{Behind, Link, NOTHING, Segment, Walk};
 use crate::{ChainTag, Height, SEGMENT_HEADER_BYTES};
 
 /// Most segments that are listed as absent: a header can say any number.
@@ -103,15 +103,9 @@ struct End {
 fn find_end(segment: Segment, options: &LogOptions) -> LogResult<End> {
     let mut walk = Walk::new(segment);
     let mut counted_bytes = 0;
-    let what = loop {
-        match walk.step()? {
-            Step::Record(place, _) => {
-                counted_bytes += options.counted_bytes(place.payload_bytes, walk.payload());
-            }
-            Step::End(what) => break what,
-        }
-    };
-    let behind = walk.look_behind()?;
+    let (what, behind) = walk.go_to_end(&mut |place, payload| {
+        counted_bytes += options.counted_bytes(place.payload_bytes, payload);
+    })?;
     if behind.proves_damage {
         return Err(walk.segment.damaged(walk.offset, what));
     }

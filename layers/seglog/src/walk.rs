@@ -268,6 +268,35 @@ impl Walk {
         Ok(Step::Record(place, header))
     }
 
+    /// Goes on to the end of the segment, and says why it ends there and what lies behind.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn go_to_end(
+        &mut self,
+        see: &mut dyn FnMut(&Place, &[u8]),
+    ) -> LogResult<(&'static str, Behind)> {
+        let mut is_read_anew = false;
+        loop {
+            let what = match self.step()? {
+                Step::Record(place, _) => {
+                    see(&place, self.payload());
+                    is_read_anew = false;
+                    continue;
+                }
+                Step::End(what) => what,
+            };
+            let behind = self.look_behind()?;
+            if !behind.proves_damage || is_read_anew {
+                return Ok((what, behind));
+            }
+            // Beside a writer, the record that is missing may have come after it was looked for. It
+            // came before what says that it was durable, so it is there by now.
+            self.filled = 0;
+            is_read_anew = true;
+        }
+    }
+
     /// Looks for headers of this segment behind the end of the walk: the first one that says that
     /// the record missing here was durable when it was written, and whether there is any at all.
     ///

@@ -72,7 +72,11 @@ impl Packer {
         if is_being_cut || !is_sealed || !is_plain() {
             return Ok(None);
         }
-        let done = self.pack_sealed(number, cuts);
+        let done = match self.pack_sealed(number, cuts) {
+            // Its file was another one's already, or gone.
+            Err(_) if shared.cuts.load(Ordering::Acquire) != cuts => Ok(None),
+            done => done,
+        };
         if !matches!(done, Ok(Some(_))) {
             // Opening removes what cannot be removed now.
             let _removed = shared.disk.remove(PACKING);

@@ -2,6 +2,7 @@
 //! flipped everywhere, and on the real file system.
 
 mod ahead;
+mod beside;
 mod damage;
 mod format;
 mod full;
