@@ -153,6 +153,26 @@ impl<B: BlockStore, R: Reader> BodySide<'_, B, R> {
     }
 }
 
+/// The first and the last height of blocks.
+type Span = Option<(Height, Height)>;
+
+/// Every height of either span, upwards. What lies between them has no blocks, and may be wide.
+fn heights_of(one: Span, other: Span) -> impl Iterator<Item = Height> {
+    let (low, high) = match (one, other) {
+        (Some(one), Some(other)) => (Some(one.min(other)), Some(one.max(other))),
+        (one, other) => (one.or(other), None),
+    };
+    let heights = |(tail, tip): (Height, Height)| tail.get()..=tip.get();
+    let above = high.map(|(tail, tip)| {
+        let behind = low.map_or(tail, |(_, tip)| tip.next());
+        (tail.max(behind), tip)
+    });
+    // A chain that ends at the last of all heights has none behind it.
+    let above = above.filter(|_| low.is_none_or(|(_, tip)| tip.get() < u64::MAX));
+    let all = [low, above].into_iter().flatten().flat_map(heights);
+    all.map(Height::new)
+}
+
 /// Hands every body that is not the same on both sides to `found`, until it breaks, and returns how
 /// many heights were compared. The range is one of keys of heights, eight bytes big-endian, as the
 /// table of bodies in rows has them. Cost: a get of each body; memory: the two at hand.
@@ -166,13 +186,8 @@ pub fn diff_bodies<B: BlockStore, L: Reader, R: Reader>(
     found: &mut dyn FnMut(Difference<'_>) -> ControlFlow<()>,
 ) -> BlockResult<u64> {
     let (l, r) = (left.tail_and_tip()?, right.tail_and_tip()?);
-    let spans = l.into_iter().chain(r);
-    let union = spans.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
-    let Some((tail, tip)) = union else {
-        return Ok(0);
-    };
     let mut compared = 0;
-    for height in (tail.get()..=tip.get()).map(Height::new) {
+    for height in heights_of(l, r) {
         let key = BlockIndex::key(height);
         if !range.is_below_end(&key) {
             break;
@@ -196,4 +211,39 @@ pub fn diff_bodies<B: BlockStore, L: Reader, R: Reader>(
         }
     }
     Ok(compared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAST: u64 = u64::MAX;
+
+    #[test]
+    fn every_height_of_two_chains_comes_once_and_none_between_them() {
+        let heights = |one: Option<(u64, u64)>, other: Option<(u64, u64)>| {
+            let span = |(tail, tip)| (Height::new(tail), Height::new(tip));
+            let found = heights_of(one.map(span), other.map(span));
+            let swapped: Vec<Height> = heights_of(other.map(span), one.map(span)).collect();
+            let found: Vec<Height> = found.collect();
+            assert_eq!(found, swapped);
+            found
+                .iter()
+                .map(|height| height.get())
+                .collect::<Vec<u64>>()
+        };
+        assert!(heights(None, None).is_empty());
+        assert_eq!(heights(Some((3, 5)), None), [3, 4, 5]);
+        assert_eq!(heights(Some((3, 5)), Some((3, 5))), [3, 4, 5]);
+        assert_eq!(heights(Some((3, 4)), Some((4, 6))), [3, 4, 5, 6]);
+        assert_eq!(heights(Some((3, 6)), Some((4, 5))), [3, 4, 5, 6]);
+        assert_eq!(heights(Some((3, 6)), Some((3, 4))), [3, 4, 5, 6]);
+        assert_eq!(heights(Some((3, 4)), Some((5, 6))), [3, 4, 5, 6]);
+        let far = [0, 1, LAST - 1, LAST];
+        assert_eq!(heights(Some((0, 1)), Some((LAST - 1, LAST))), far);
+        assert_eq!(
+            heights(Some((LAST, LAST)), Some((LAST - 1, LAST))),
+            [LAST - 1, LAST]
+        );
+    }
 }
