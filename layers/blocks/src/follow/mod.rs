@@ -149,7 +149,8 @@ impl<S: KvStore> LogBlocks<S> {
     }
 
     /// Appends blocks on the tip, all or none: their records are durable when this returns, their
-    /// rows with the caller's commit. After an error the transaction is as it was before.
+    /// rows with the caller's commit. After an error the transaction is as it was before, and the
+    /// log as well, unless it failed itself.
     ///
     /// Cost: a write for each 256 KiB, one sync, and the rows.
     ///
@@ -171,6 +172,22 @@ impl<S: KvStore> LogBlocks<S> {
     fn append_within<W: WriteTxn>(&self, txn: &mut W, blocks: &[NewBlock<'_>]) -> BlockResult<()> {
         let mut log = self.log();
         self.drop_uncommitted_from(txn, &mut log)?;
+        let before = log.next();
+        let appended = self.append_to(&mut log, txn, blocks);
+        if appended.is_err() {
+            // Whoever opens the log next would find them in the chain. A log that failed takes no
+            // cut, and is read anew then.
+            drop(log.truncate(before));
+        }
+        appended
+    }
+
+    fn append_to<W: WriteTxn>(
+        &self,
+        log: &mut Log,
+        txn: &mut W,
+        blocks: &[NewBlock<'_>],
+    ) -> BlockResult<()> {
         let mut tally = self.tally(txn)?;
         for block in blocks {
             self.index.append(txn, block)?;

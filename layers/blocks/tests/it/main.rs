@@ -3,6 +3,7 @@
 
 mod opening;
 mod power;
+mod refused;
 mod staged;
 
 use std::path::Path;
