@@ -193,6 +193,8 @@ impl FileImport {
 
     /// A block log has to be of the chain whose log came first; the first one's beginning is kept.
     fn check_log(&mut self, path: &Path, found: Option<&Preamble>) -> Result<(), ImportError> {
+        // That of a log before, of which no block was stored, says nothing of this file.
+        self.preamble = None;
         let (Some(found), Some(state)) = (found, self.antelope) else {
             return Ok(());
         };
@@ -205,7 +207,7 @@ impl FileImport {
                     found: Box::new(found.chain_id()),
                 });
             }
-            Some(_) => self.preamble = None,
+            Some(_) => {}
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use chain_store::chain_files::FileFormat;
 use chain_store::{
-    AnyStore, Blocks, BlocksDigest, Bodies, ContentDigest, EngineName, FileImport, ImportError,
+    AntelopeState, AnyStore, Blocks, BlocksDigest, Bodies, ContentDigest, EngineName, FileImport,
+    ImportError,
 };
 use storage_api::blocks::{BlockQuery, BlockStore, Height, KvBlocks};
 use storage_api::{ChecksumSetting, Durability, KvStore, ReadTxn};
@@ -150,6 +151,26 @@ fn files_of_other_chains_and_formats_are_refused() {
     let unknown = matches!(error, ImportError::UnknownFormat { .. });
     assert!(unknown, "{error}");
     assert_eq!(digest(&store), before);
+}
+
+#[test]
+fn the_beginning_of_a_log_without_a_sound_block_is_not_kept_with_blocks_of_another_file() {
+    let (Some(rlp), Some(log)) = (real_file(FILES[1].0), real_file(FILES[2].0)) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let cut = dir.path().join("cut.log");
+    fs::write(&cut, &fs::read(log).unwrap()[..150]).unwrap();
+    let store = store(EngineName::Mem, dir.path());
+    let mut import = FileImport::into(&store).unwrap();
+    let go_on = &mut |_: &_| ControlFlow::Continue(());
+    let error = import.file(&cut, go_on).unwrap_err();
+    assert!(matches!(error, ImportError::Record { .. }), "{error}");
+    import.file(&rlp, go_on).unwrap();
+    assert_eq!(import.report().blocks, FILES[1].2);
+    let state = AntelopeState::resolve(store.catalogue()).unwrap();
+    let kept = state.preamble(&store.begin_read().unwrap()).unwrap();
+    assert!(kept.is_none(), "{kept:?}");
 }
 
 /// A commit for each block was most of the time of an import that promised nothing for each.
