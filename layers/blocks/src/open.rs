@@ -113,6 +113,9 @@ impl<S: KvStore> SegmentBlocks<S> {
                 records = opened.beyond_commit,
                 "bodies beyond the last commit are removed"
             );
+            // The index that was found may be in the system's memory only, and an older one that a
+            // power cut brings back must find its records.
+            blocks.store.sync()?;
             log.truncate(next).map_err(of_log)?;
         }
         let synced = log.next();

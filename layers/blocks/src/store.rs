@@ -2,11 +2,11 @@
 //!
 //! Invariants: a staged block is the next record of the log, whatever becomes of it; what is never
 //! appended is trash, which the next opening removes if it lies at the end and a pruning otherwise;
-//! a file is cut only after the commit that made its records unreachable, once no view from before
-//! that commit is open, and at the tip not if something was staged since; the record of a block
-//! lies behind that of its parent, and no cut that waits takes it. Cost: one write and one sync for
-//! all that was staged since the last one, a write more for each 256 KiB, and the rows of each
-//! block; of a read by height, one get and one positioned read.
+//! a file is cut only after the commit that made its records unreachable is durable, once no view
+//! from before that commit is open, and at the tip not if something was staged since; the record of
+//! a block lies behind that of its parent, and no cut that waits takes it. Cost: one write and one
+//! sync for all that was staged since the last one, a write more for each 256 KiB, and the rows of
+//! each block; of a read by height, one get and one positioned read; of a cut, a sync of the store.
 
 use std::cell::Cell;
 use std::fmt;
@@ -200,6 +200,18 @@ impl<S: KvStore> SegmentBlocks<S> {
         Ok(Some(self.known_place(reader, tip.height)?.record.next()))
     }
 
+    /// Whether there is anything to cut: most prunings take no segment away.
+    fn cuts_something(&self, Cleanup(cut): Cleanup) -> bool {
+        match cut {
+            Cut::Nothing => false,
+            Cut::Tip(..) => true,
+            Cut::Tail(record) => {
+                let segments = self.reader.segments();
+                segments.get(1).is_some_and(|(_, first)| *first <= record)
+            }
+        }
+    }
+
     /// Does the cuts that no open view can miss.
     fn cut_what_may_go(&self, writing: &mut Writing) -> BlockResult<()> {
         // Before the ages of views are known, or one that began shortly before a cut could seem to
@@ -360,6 +372,11 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
     }
 
     fn finish(&self, cleanup: Cleanup) -> BlockResult<()> {
+        // What a crash may take back of the index must find its records. Whoever writes may wait
+        // for the log, so this comes before it is held.
+        if self.cuts_something(cleanup) {
+            self.store.sync()?;
+        }
         let mut writing = self.writing()?;
         writing.waiting.push((cleanup, Instant::now()));
         self.cut_what_may_go(&mut writing)

@@ -5,6 +5,7 @@ mod opening;
 mod power;
 mod refused;
 mod staged;
+mod volatile;
 
 use std::path::Path;
 use std::sync::Arc;
