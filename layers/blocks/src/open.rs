@@ -8,8 +8,8 @@
 use std::sync::{Arc, Mutex};
 
 use seglog::disk::Disk;
-use seglog::{ChainTag, Log, LogOptions, Reader as LogReader};
-use storage_api::blocks::BlockResult;
+use seglog::{ChainTag, Log, LogOptions, Reader as LogReader, SegmentNumber};
+use storage_api::blocks::{BlockIndex, BlockResult};
 use storage_api::{Error, KvStore};
 
 use crate::error::of_log;
@@ -71,6 +71,30 @@ fn end_of_index<S: KvStore>(
     Ok(Some(at.record.next()))
 }
 
+/// Refuses an index of blocks beside a folder without any segment, before one is made there.
+fn refuse_lost_segments<S: KvStore>(
+    store: &S,
+    index: &BlockIndex,
+    disk: &dyn Disk,
+) -> BlockResult<()> {
+    let Some(tip) = index.tip(&store.begin_read()?)? else {
+        return Ok(());
+    };
+    let names = disk.names();
+    let names = names.map_err(|error| Error::from_io(error, disk.place("")))?;
+    let mut numbers = names
+        .iter()
+        .filter_map(|name| SegmentNumber::of_file_name(name));
+    if numbers.next().is_some() {
+        return Ok(());
+    }
+    let what = format!(
+        "the index goes up to block {}, and there is no segment: put the files back",
+        tip.height
+    );
+    Err(Error::corruption(disk.place(""), what).into())
+}
+
 impl<S: KvStore> SegmentBlocks<S> {
     /// Opens the segments in a folder beside a store that was opened with [`Self::schema`], and
     /// removes what no commit knows. The folder is the caller's, who makes sure that nobody else
@@ -92,6 +116,7 @@ impl<S: KvStore> SegmentBlocks<S> {
             uncounted_bytes: layout::trailer_bytes,
             ..LogOptions::default()
         };
+        refuse_lost_segments(&*store, &index, &*disk)?;
         let (mut log, recovered) = Log::open(disk, options).map_err(of_log)?;
         let mut blocks = Self {
             store,

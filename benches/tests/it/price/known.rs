@@ -37,8 +37,8 @@ const MISS: &str = "\
     how many misses pass RocksDB's filters is a matter of chance, and so is which side of the \
     budget this is";
 const CHANCE: &str = "\
-    inside the budget as a rule; where RocksDB finds a block or a row in its caches differs from run \
-    to run, by up to 130 instructions of some 10,000";
+    inside the budget as a rule; where RocksDB finds a block or a row in its caches differs from \
+    run to run, by up to 130 instructions of some 10,000";
 const VIEW: &str = "\
     a view enters and leaves the register of views under its lock, reads the clock, and \
     owns a share of the store";

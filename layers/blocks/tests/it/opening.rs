@@ -250,6 +250,32 @@ fn a_flipped_body_is_told_by_its_height() {
     txn.abort().unwrap();
 }
 
+/// A folder that was lost, or not mounted, got an empty segment before the error was told: the files
+/// that were put back lay beside it.
+#[test]
+fn segments_that_are_all_gone_are_told_and_none_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = grown(dir.path());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = |from: &Path, to: &Path| {
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::rename(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    };
+    moved(dir.path(), elsewhere.path());
+    let BlockError::Store(error) = open(&store, dir.path()).unwrap_err() else {
+        panic!("another error");
+    };
+    assert!(error.is_corruption(), "{error}");
+    assert!(error.to_string().contains("no segment"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    moved(elsewhere.path(), dir.path());
+    let blocks = open(&store, dir.path()).unwrap();
+    let checked = blocks.check(&store.begin_read().unwrap()).unwrap();
+    assert_eq!(checked.sound_blocks, 20);
+}
+
 /// Opening took an index without blocks for a log of trash and would have cut every body away.
 #[test]
 fn segments_whose_index_was_lost_are_kept_and_give_it_back() {
