@@ -23,6 +23,20 @@ pub fn of_log(error: LogError) -> Error {
             format!("{place} (segment {segment}, offset {offset})"),
             what,
         ),
+        LogError::Short {
+            place,
+            segment,
+            offset,
+            what,
+            next,
+            durable_until,
+        } => Error::corruption(
+            format!("{place} (segment {segment}, offset {offset})"),
+            format!(
+                "{what}, so the log ends before record {next}, and the index names those below \
+                 {durable_until}: nothing was changed"
+            ),
+        ),
         LogError::TooNew {
             place,
             found,

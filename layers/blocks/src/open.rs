@@ -2,19 +2,20 @@
 //!
 //! Invariants: the index, which the store committed, says how far the log has to go; what lies
 //! beyond goes, because no commit knows it; a log that ends before is damage and is told, never
-//! made to fit; opening to read changes nothing. Opening again after a crash inside opening comes
-//! to the same.
+//! made to fit or cut; opening to read changes nothing. Opening again after a crash inside opening
+//! comes to the same.
 
 use std::sync::{Arc, Mutex};
 
 use seglog::disk::Disk;
-use seglog::{ChainTag, Log, LogOptions, Reader as LogReader, SegmentNumber};
-use storage_api::blocks::{BlockIndex, BlockResult};
-use storage_api::{Error, KvStore};
+use seglog::tools::Tools;
+use seglog::{ChainTag, Log, LogError, LogOptions, Reader as LogReader, Recovered, SegmentNumber};
+use storage_api::blocks::{BlockIndex, BlockRef, BlockResult};
+use storage_api::{Error, KvStore, Reader as _, TableId};
 
 use crate::error::of_log;
 use crate::layout;
-use crate::store::{SegmentBlocks, Writing};
+use crate::store::{SegmentBlocks, Writing, no_place};
 
 /// How the segments are laid out.
 #[derive(Clone, Copy, Debug)]
@@ -48,38 +49,24 @@ pub struct Opened {
     pub log: seglog::Recovered,
 }
 
-/// Where the log has to end for the index: behind the record of the tip, which is there and whole.
-/// `None` for an index without blocks.
+/// The newest block, and the record behind its own: what the index says of the log. `None` for an
+/// index without blocks.
 fn end_of_index<S: KvStore>(
-    blocks: &SegmentBlocks<S>,
-    next: seglog::Height,
-) -> BlockResult<Option<seglog::Height>> {
-    let view = blocks.store.begin_read()?;
-    let Some(tip) = blocks.index.tip(&view)? else {
+    store: &S,
+    index: &BlockIndex,
+    places: TableId,
+) -> BlockResult<Option<(BlockRef, seglog::Height)>> {
+    let view = store.begin_read()?;
+    let Some(tip) = index.tip(&view)? else {
         return Ok(None);
     };
-    let at = blocks.known_place(&view, tip.height)?;
-    if at.record >= next {
-        let what = format!(
-            "the index goes up to block {} in record {}, the log ends before record {next}: \
-             restore the segments, or make the index again from them",
-            tip.height, at.record
-        );
-        return Err(Error::corruption("the segments", what).into());
-    }
-    blocks.read_at(tip.height, &at, &mut Vec::new())?;
-    Ok(Some(at.record.next()))
+    let row = view.get(places, &BlockIndex::key(tip.height))?;
+    let at = layout::decode_place(&row.ok_or_else(|| no_place(tip.height))?)?;
+    Ok(Some((tip, at.record.next())))
 }
 
 /// Refuses an index of blocks beside a folder without any segment, before one is made there.
-fn refuse_lost_segments<S: KvStore>(
-    store: &S,
-    index: &BlockIndex,
-    disk: &dyn Disk,
-) -> BlockResult<()> {
-    let Some(tip) = index.tip(&store.begin_read()?)? else {
-        return Ok(());
-    };
+fn refuse_lost_segments(tip: BlockRef, disk: &dyn Disk) -> BlockResult<()> {
     let names = disk.names();
     let names = names.map_err(|error| Error::from_io(error, disk.place("")))?;
     let mut numbers = names
@@ -109,14 +96,19 @@ impl<S: KvStore> SegmentBlocks<S> {
         options: &SegmentOptions,
     ) -> BlockResult<(Self, Opened)> {
         let (index, places) = Self::resolve(store.catalogue())?;
+        // A body is durable before its row is put, so what the index names was durable.
+        let committed = end_of_index(&*store, &index, places)?;
+        if let Some((tip, _)) = committed {
+            refuse_lost_segments(tip, &*disk)?;
+        }
         let options = LogOptions {
             chain: options.chain,
             segment_bytes_max: options.segment_bytes_max,
             advance_bytes: options.advance_bytes,
             uncounted_bytes: layout::trailer_bytes,
+            durable_until: committed.map_or_else(seglog::Height::default, |(_, end)| end),
             ..LogOptions::default()
         };
-        refuse_lost_segments(&*store, &index, &*disk)?;
         let (mut log, recovered) = Log::open(disk, options).map_err(of_log)?;
         let mut blocks = Self {
             store,
@@ -131,7 +123,12 @@ impl<S: KvStore> SegmentBlocks<S> {
         };
         // Without a block in the index nothing says what the records are: they may be all that is
         // left of a chain whose index was lost, so they stay.
-        let next = end_of_index(&blocks, log.next())?.unwrap_or(log.next());
+        let next = committed.map_or(log.next(), |(_, end)| end);
+        if let Some((tip, _)) = committed {
+            let view = blocks.store.begin_read()?;
+            let at = blocks.known_place(&view, tip.height)?;
+            blocks.read_at(tip.height, &at, &mut Vec::new())?;
+        }
         opened.beyond_commit = log.next().get() - next.get();
         if opened.beyond_commit > 0 {
             tracing::info!(
@@ -155,17 +152,31 @@ impl<S: KvStore> SegmentBlocks<S> {
         Ok((blocks, opened))
     }
 
-    /// Opens the segments to be read: writes nothing.
+    /// Opens the segments to be read: writes nothing. Damage keeps nobody from reading the blocks
+    /// that are sound: it is told when a block is read that it is about.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// `Store` with `UnknownTable`, `Corruption` (of the index), `FormatTooNew`, `Io`.
     pub fn open_read_only(
         store: Arc<S>,
         disk: Arc<dyn Disk>,
         chain: ChainTag,
     ) -> BlockResult<(Self, Opened)> {
         let (index, places) = Self::resolve(store.catalogue())?;
-        let (reader, next, recovered) = LogReader::open(disk, chain).map_err(of_log)?;
+        let (reader, next, log) = match LogReader::open(Arc::clone(&disk), chain) {
+            Err(error @ (LogError::Damaged { .. } | LogError::Foreign { .. })) => {
+                tracing::warn!(%error, "segments are damaged, sound blocks can be read");
+                let reader = Tools::new(disk, chain).reader().map_err(of_log)?;
+                (reader, None, Recovered::default())
+            }
+            opened => opened.map_err(of_log)?,
+        };
+        // A writer beside may have committed more since the log was looked at.
+        let committed = end_of_index(&*store, &index, places)?;
+        let beyond_commit = match (next, committed) {
+            (Some(next), Some((_, end))) => next.get().saturating_sub(end.get()),
+            _ => 0,
+        };
         let blocks = Self {
             store,
             index,
@@ -173,12 +184,6 @@ impl<S: KvStore> SegmentBlocks<S> {
             reader,
             writing: None,
         };
-        let next = next.unwrap_or_default();
-        let known = end_of_index(&blocks, next)?.unwrap_or(next);
-        let opened = Opened {
-            beyond_commit: next.get() - known.get(),
-            log: recovered,
-        };
-        Ok((blocks, opened))
+        Ok((blocks, Opened { beyond_commit, log }))
     }
 }

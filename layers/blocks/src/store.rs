@@ -94,6 +94,12 @@ enum Cut {
     Tail(seglog::Height),
 }
 
+/// A block of the index has no row of its place.
+pub(crate) fn no_place(height: Height) -> Error {
+    let what = format!("no place for the body at height {height}");
+    Error::corruption(format!("table {}", PLACES.name()), what)
+}
+
 impl<S: KvStore> SegmentBlocks<S> {
     /// The tables, without checksum envelope.
     #[must_use]
@@ -185,11 +191,7 @@ impl<S: KvStore> SegmentBlocks<S> {
 
     /// The place of a block that the index has.
     pub(crate) fn known_place<R: Reader>(&self, reader: &R, height: Height) -> Result<BodyPlace> {
-        let missing = || {
-            let what = format!("no place for the body at height {height}");
-            Error::corruption(format!("table {}", PLACES.name()), what)
-        };
-        self.place(reader, height)?.ok_or_else(missing)
+        self.place(reader, height)?.ok_or_else(|| no_place(height))
     }
 
     /// The record behind that of the newest block.

@@ -59,6 +59,25 @@ pub enum LogError {
         /// The newest version that is known here.
         known: u16,
     },
+    /// The log ends before records that were durable: what lies there is damaged, or is gone.
+    #[error(
+        "{place}: the log ends before record {next} at offset {offset} of segment {segment}: \
+         {what}; records below {durable_until} were durable"
+    )]
+    Short {
+        /// The last file.
+        place: String,
+        /// Its segment.
+        segment: SegmentNumber,
+        /// Where the missing record would begin.
+        offset: u64,
+        /// What is wrong with what lies there.
+        what: &'static str,
+        /// The record that is missing.
+        next: Height,
+        /// Records below this one were durable.
+        durable_until: Height,
+    },
     /// The segment's file is not there: it was archived or lost.
     #[error("{place}: the file of segment {segment} is absent: bring it back from the archive")]
     Absent {
@@ -154,6 +173,6 @@ impl LogError {
     /// Whether bytes are not what was written.
     #[must_use]
     pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. })
+        matches!(self, Self::Damaged { .. } | Self::Short { .. })
     }
 }

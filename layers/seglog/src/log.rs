@@ -39,6 +39,9 @@ pub struct LogOptions {
     pub uncounted_bytes: fn(&[u8]) -> u64,
     /// Bytes written in advance where syncs are frequent, until a whole segment is; 0 for none.
     pub advance_bytes: u64,
+    /// Records below this one are known to have been durable, to whoever keeps an index of them: a
+    /// log that ends before is damaged there, and nothing behind the damage is cut.
+    pub durable_until: Height,
 }
 
 impl Default for LogOptions {
@@ -50,6 +53,7 @@ impl Default for LogOptions {
             segment_bytes_max: 128 << 20,
             uncounted_bytes: |_| 0,
             advance_bytes: 1 << 20,
+            durable_until: Height::default(),
         }
     }
 }

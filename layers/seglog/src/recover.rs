@@ -3,7 +3,7 @@
 //! Invariants: every record that was synced is there afterwards, or opening fails and says where;
 //! what was appended and not synced is there whole, up to some record, or not at all; opening again
 //! after a crash inside opening comes to the same. A record that does not check ends the log only
-//! if no later one says that it was durable when it was written: otherwise it is damage, which is
+//! if no later one, nor the caller, says that it was durable: otherwise it is damage, which is
 //! never cut here.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::log::{Log, LogOptions, Shared, Tip, begin_segment};
 use crate::pack::{PACKING, make_plain};
 use crate::read::Reader;
 use crate::segment::SegmentNumber;
-use crate::walk::{Behind, Link, NOTHING, Segment, Walk};
+use crate::walk::{Behind, Link, NOTHING, Segment, Step, Walk};
 use crate::{ChainTag, Height, SEGMENT_HEADER_BYTES};
 
 /// Most segments that are listed as absent: a header can say any number.
@@ -109,6 +109,16 @@ fn find_end(segment: Segment, options: &LogOptions) -> LogResult<End> {
     if behind.proves_damage {
         return Err(walk.segment.damaged(walk.offset, what));
     }
+    if walk.next < options.durable_until {
+        return Err(LogError::Short {
+            place: walk.segment.place.to_string(),
+            segment: walk.segment.header.number,
+            offset: walk.offset,
+            what,
+            next: walk.next,
+            durable_until: options.durable_until,
+        });
+    }
     Ok(End {
         walk,
         counted_bytes,
@@ -118,13 +128,21 @@ fn find_end(segment: Segment, options: &LogOptions) -> LogResult<End> {
 }
 
 /// Removes what was not finished: space in advance, a segment being packed, and the packed form of
-/// a segment that is still plain.
-fn remove_unfinished(shared: &Shared) -> LogResult<()> {
+/// a segment that is still plain; that one stays beside a sealed segment that is damaged, of which
+/// it may be the only sound copy.
+fn remove_unfinished(shared: &Shared, last: Option<SegmentNumber>) -> LogResult<()> {
     let names = shared.disk.names().map_err(|error| shared.io("", error))?;
     for name in &names {
-        let plain = SegmentNumber::of_file_name(name).map(SegmentNumber::file_name);
-        let is_doubled = plain.is_some_and(|plain| plain != *name && names.contains(&plain));
-        if is_doubled || [AHEAD, PACKING].contains(&name.as_str()) {
+        let number = SegmentNumber::of_file_name(name);
+        let number = number.filter(|number| {
+            let plain = number.file_name();
+            plain != *name && names.contains(&plain)
+        });
+        let is_useless = match number {
+            Some(number) => Some(number) == last || is_whole(shared, number)?,
+            None => [AHEAD, PACKING].contains(&name.as_str()),
+        };
+        if is_useless {
             let removed = shared.disk.remove(name);
             removed.map_err(|error| shared.io(name, error))?;
         }
@@ -132,17 +150,25 @@ fn remove_unfinished(shared: &Shared) -> LogResult<()> {
     Ok(())
 }
 
+/// Whether a sealed segment is records up to its end. Cost: a read of its file.
+fn is_whole(shared: &Shared, number: SegmentNumber) -> LogResult<bool> {
+    let segment = shared.open_segment(number, Access::Read)?;
+    let mut walk = Walk::new(segment);
+    while let Step::Record(..) = walk.step()? {}
+    walk.is_at_end()
+}
+
 impl Log {
     /// Opens the log in a folder, or makes it. Cost: a read of every segment's header and of the
     /// whole last segment, and two syncs.
     ///
     /// # Errors
-    /// `Damaged`, `Foreign`, `TooNew`, `Full`, `Io`; nothing was cut then.
+    /// `Damaged`, `Short`, `Foreign`, `TooNew`, `Full`, `Io`; nothing was cut then.
     pub fn open(disk: Arc<dyn Disk>, options: LogOptions) -> LogResult<(Self, Recovered)> {
         let shared = Arc::new(Shared::new(disk, options.chain));
         let (last, mut recovered) = look(&shared, Access::Write)?;
         let Some(last) = last else {
-            remove_unfinished(&shared)?;
+            remove_unfinished(&shared, None)?;
             let tip = begin_segment(&shared, SegmentNumber::default(), options.first)?;
             return Ok((Self::new(shared, options, tip, options.first), recovered));
         };
@@ -181,7 +207,7 @@ impl Log {
         // records to come say that everything before them is.
         let synced = segment.file.sync();
         synced.map_err(|error| segment.io(error))?;
-        remove_unfinished(&shared)?;
+        remove_unfinished(&shared, Some(segment.header.number))?;
         let synced = shared.disk.sync_names();
         synced.map_err(|error| shared.io("", error))?;
         let file_bytes = if behind.is_there { end } else { file_bytes };

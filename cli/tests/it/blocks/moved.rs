@@ -149,6 +149,36 @@ fn bodies_are_compared_wherever_they_lie() {
     }
 }
 
+/// One damaged byte in the last segment kept everybody from every block of the store.
+#[test]
+fn sound_blocks_are_read_beside_a_damaged_one() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = super::made(engine, place.path(), Bodies::Segments, TIP);
+        let (segment, offset, _) = super::place(&store, TIP - 2);
+        flip(&file(&store, segment), offset + 60);
+        let before = snapshot(place.path());
+        let of = |args: &[&str]| {
+            let blocks = ["blocks"].into_iter().chain(args.iter().copied());
+            run(blocks.chain(["--store", &store]))
+        };
+        for height in [FIRST, TIP - 3, TIP - 1, TIP] {
+            let ran = of(&["get", "--raw", "--height", &height.to_string()]).ok();
+            assert_eq!(ran.stdout, super::body(height), "{engine}, block {height}");
+        }
+        let name = format!("{segment:010}.seg");
+        of(&["get", "--raw", "--height", &(TIP - 2).to_string()]).refused(1, &[&name]);
+        of(&["list", "--limit", "1"]).ok();
+        let lines = check(&store).json();
+        assert_eq!(
+            lines["sound_blocks"],
+            super::BLOCKS - 1,
+            "{engine}: {lines}"
+        );
+        assert_eq!(snapshot(place.path()), before, "{engine}");
+    }
+}
+
 #[test]
 fn a_state_that_only_goes_forward_is_not_cut() {
     for engine in disk_engines() {

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -250,8 +251,79 @@ fn a_flipped_body_is_told_by_its_height() {
     txn.abort().unwrap();
 }
 
-/// A folder that was lost, or not mounted, got an empty segment before the error was told: the files
-/// that were put back lay beside it.
+/// The files of a folder with their bytes.
+fn contents(path: &Path) -> BTreeMap<std::ffi::OsString, Vec<u8>> {
+    let entries = std::fs::read_dir(path).unwrap().map(Result::unwrap);
+    let read = |entry: std::fs::DirEntry| (entry.file_name(), std::fs::read(entry.path()).unwrap());
+    entries.map(read).collect()
+}
+
+/// Among records that one sync made durable, none says that another was durable before: a damaged
+/// one was taken for the torn end of the log, and opening to write cut it and all sound blocks
+/// behind it before it told that the index names them. Nobody could read the blocks before it
+/// either.
+#[test]
+fn damage_in_what_one_sync_made_durable_is_told_and_not_cut() {
+    let (store, dir) = (store(), tempfile::tempdir().unwrap());
+    let options = SegmentOptions {
+        segment_bytes_max: 1 << 20,
+        ..small()
+    };
+    let open = || SegmentBlocks::open(Arc::clone(&store), folder(dir.path()), &options);
+    let (blocks, _) = open().unwrap();
+    let bodies: Vec<Vec<u8>> = (1..=20).map(|byte| vec![byte; 1_000]).collect();
+    let all: Vec<NewBlock<'_>> = (1..).zip(&bodies).map(|(at, b)| new_block(at, b)).collect();
+    let auto = AutoCommit::new(Arc::clone(&store), blocks, Durability::Durable);
+    auto.append_all(&all).unwrap();
+    let places: Vec<_> = {
+        let view = store.begin_read().unwrap();
+        let place = |height| auto.blocks().record_place(&view, Height::new(height));
+        (1..=20)
+            .map(|height| place(height).unwrap().unwrap())
+            .collect()
+    };
+    drop(auto);
+    let path = dir.path().join("0000000000.seg");
+    let whole = std::fs::read(&path).unwrap();
+    for (height, place) in (1..).zip(&places) {
+        for offset in [place.offset + 8, place.offset + 100] {
+            let mut damaged = whole.clone();
+            damaged[offset as usize] ^= 0xff;
+            std::fs::write(&path, &damaged).unwrap();
+            let before = contents(dir.path());
+            let BlockError::Store(error) = open().unwrap_err() else {
+                panic!("block {height}: another error");
+            };
+            assert!(error.is_corruption(), "block {height}: {error}");
+            assert!(error.to_string().contains("0000000000.seg"), "{error}");
+            assert!(contents(dir.path()) == before, "block {height}: changed");
+
+            let chain = options.chain;
+            let disk = folder(dir.path());
+            let reader = SegmentBlocks::open_read_only(Arc::clone(&store), disk, chain);
+            let (reader, _) = reader.unwrap();
+            assert!(contents(dir.path()) == before, "block {height}: changed");
+            let view = store.begin_read().unwrap();
+            for (other, body) in (1..).zip(&bodies) {
+                let found = reader.body(&view, Height::new(other));
+                match found {
+                    Ok(found) if other != height => assert_eq!(found.as_ref(), Some(body)),
+                    Err(BlockError::Store(error)) if other == height => {
+                        assert!(error.is_corruption(), "{error}");
+                    }
+                    found => panic!("block {other}, {height} damaged: {found:?}"),
+                }
+            }
+        }
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let (blocks, _) = open().unwrap();
+    let checked = blocks.check(&store.begin_read().unwrap()).unwrap();
+    assert_eq!(checked.sound_blocks, 20);
+}
+
+/// A folder that was lost, or not mounted, got an empty segment before the error was told: the
+/// files that were put back lay beside it.
 #[test]
 fn segments_that_are_all_gone_are_told_and_none_is_made() {
     let dir = tempfile::tempdir().unwrap();

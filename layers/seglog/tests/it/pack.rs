@@ -255,6 +255,32 @@ fn a_damaged_frame_hides_the_records_in_it_alone() {
     assert!(seen > 20, "{seen} frames");
 }
 
+/// The packed form of a plain segment goes at the next opening, also when the plain one was damaged
+/// and it was put there to take its place.
+#[test]
+fn the_packed_form_of_a_damaged_segment_is_kept() {
+    let disk = SimDisk::new();
+    let (log, all) = long(&disk);
+    let plain = disk.bytes("0000000000.seg").unwrap();
+    pack_all(&log);
+    drop(log);
+    let packed = disk.bytes("0000000000.segz").unwrap();
+    let mut damaged = plain.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    for (bytes, is_kept) in [(&damaged, true), (&plain, false)] {
+        disk.put("0000000000.seg", bytes);
+        disk.put("0000000000.segz", &packed);
+        drop(Log::open(Arc::new(disk.clone()), options(1 << 20)).unwrap());
+        assert!(disk.bytes("0000000000.seg").unwrap() == *bytes);
+        let kept = disk.bytes("0000000000.segz");
+        assert_eq!(kept.is_some(), is_kept);
+        assert!(kept.is_none_or(|kept| kept == packed));
+    }
+    let (log, _) = Log::open(Arc::new(disk), options(1 << 20)).unwrap();
+    read_all(&log.reader(), &all);
+}
+
 struct EndsPacking<'t>(&'t AtomicBool);
 
 impl Drop for EndsPacking<'_> {
