@@ -1,7 +1,8 @@
 //! Keeping what a repair removes: bytes of files, rows of the index, and a report.
 //!
 //! ```text
-//! STORE/quarantine/000001.part/    under way, or left by a process that died: begun again
+//! STORE/quarantine/000001.part/    under way, or left by a process that died: begun again; one
+//!                                  that fails takes it away, as it may fill the disk
 //! STORE/quarantine/000001/         complete and durable, before anything is removed
 //!     report.json                  what was removed, from where, why
 //!     0000000003.seg               a file as it was
@@ -201,7 +202,15 @@ impl Quarantine {
         if let Some(all) = self.name.parent() {
             directory::sync_folder(all)?;
         }
-        Ok(self.name)
+        Ok(self.name.clone())
+    }
+}
+
+impl Drop for Quarantine {
+    /// What was not finished goes; a complete one has another name by now.
+    fn drop(&mut self) {
+        // What cannot be removed now, the next one removes.
+        let _left = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -234,4 +243,48 @@ fn hex(bytes: &[u8]) -> String {
         let _infallible = write!(text, "{byte:02x}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use std::sync::Arc;
+
+    use seglog::ChainTag;
+    use seglog::disk::Folder;
+    use storage_api::Schema;
+
+    use super::*;
+    use crate::EngineName;
+
+    /// A repair that ran out of space left the disk full of copies that were of no use.
+    #[test]
+    fn what_was_kept_goes_with_a_repair_that_fails() {
+        for engine in EngineName::compiled().filter(|engine| *engine != EngineName::Mem) {
+            let dir = tempfile::tempdir().unwrap();
+            let url = format!("{engine}:{}", dir.path().join("store").display());
+            let store = AnyStore::open(&url, &Schema::empty()).unwrap();
+            let files = dir.path().join("files");
+            fs::create_dir_all(&files).unwrap();
+            fs::write(files.join("there"), [7; 10_000]).unwrap();
+            let tools = Tools::new(Arc::new(Folder::new(&files)), ChainTag::default());
+            let all = store.path().unwrap().join(QUARANTINE_FOLDER);
+            let names = || -> Vec<_> {
+                let entries = fs::read_dir(&all).unwrap();
+                entries.map(|entry| entry.unwrap().file_name()).collect()
+            };
+            let keep = |name: &str| {
+                let mut quarantine = Quarantine::begin(&store)?;
+                quarantine.keep_file(&tools, "there", 0, String::new())?;
+                assert_eq!(names(), ["000001.part"]);
+                quarantine.keep_file(&tools, name, 10, String::new())?;
+                quarantine.finish(&[], &[], None)
+            };
+            assert!(keep("not there").is_err());
+            assert_eq!(names().len(), 0, "{engine}");
+            keep("there").unwrap();
+            assert_eq!(names(), ["000001"], "{engine}");
+        }
+    }
 }
