@@ -2,9 +2,10 @@
 //!
 //! Invariants: one block is one commit where commits are durable, and many are where they are not;
 //! the height comes from the parent, else from the genesis hash, else from what the caller says or
-//! the coinbase says (BIP 34); a store that began in mid-chain stays marked as such. Not checked:
-//! scripts, difficulty changes, subsidy, maturity; this stores what a node has accepted and proves
-//! that it is complete and linked.
+//! the coinbase says (BIP 34); a store that began in mid-chain stays marked as such; a block below
+//! the tail is passed over ([`super::below`]), and only what follows the tip is ever stored. Not
+//! checked: scripts, difficulty changes, subsidy, maturity; this stores what a node has accepted and
+//! proves that it is complete and linked.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,12 +13,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use storage_api::blocks::{BlockHash, BlockRef, BlockStore, Height, NewBlock, TxId};
-use storage_api::{ChecksumSetting, Durability, KvStore, Result, Schema, WriteTxn};
+use storage_api::{ChecksumSetting, Durability, KvStore, Reader, Result, Schema, WriteTxn};
 
+use super::below::PassedOver;
 use super::group::{BLOCKS_MAX, BYTES_MAX};
 use super::source::SourceFile;
 use super::unspent::{BitcoinSummary, Spent, UnspentSet};
-use super::{BlockPlace, Coverage, ImportError, ImportReport, check_chain};
+use super::{BlockPlace, Coverage, ImportError, ImportReport, check_chain, is_below_tail};
 use crate::any::{AnyStore, AnyWriteTxn};
 use crate::bitcoin::{
     Block, BlockFile, BtcHash, DecodedBlock, Network, OutPoint, RawRecord, UnspentOutput,
@@ -34,6 +36,7 @@ pub struct BitcoinImport {
     coverage: Coverage,
     first_height: Option<Height>,
     durability: Durability,
+    passed: PassedOver,
     report: ImportReport,
 }
 
@@ -110,6 +113,7 @@ impl BitcoinImport {
             coverage: Coverage::Whole,
             first_height: None,
             durability: Durability::Durable,
+            passed: PassedOver::default(),
             report: ImportReport::default(),
         })
     }
@@ -218,7 +222,7 @@ impl BitcoinImport {
     }
 
     /// Adds one record to a group, which is committed when it is full, or passes over it when it is
-    /// stored.
+    /// stored or below the tail.
     fn add_record<'s>(
         &mut self,
         store: &'s AnyStore,
@@ -238,11 +242,46 @@ impl BitcoinImport {
             self.report.known_blocks += 1;
             return Ok(());
         }
-        self.add_block(store, group, Cow::Owned(record.decode()?))?;
+        let decoded = record.decode()?;
+        let below = match &group.txn {
+            Some(txn) => self.height_below_tail(txn, group, &decoded)?,
+            None => self.height_below_tail(&store.begin_read()?, group, &decoded)?,
+        };
+        if let Some(height) = below {
+            self.passed.set(BlockRef { height, hash });
+            self.report.pass_below_tail();
+            return Ok(());
+        }
+        self.add_block(store, group, Cow::Owned(decoded))?;
         if self.durability == Durability::Durable || group.is_full() {
             self.commit(std::mem::take(group))?;
         }
         Ok(())
+    }
+
+    /// The height of a block that is below the tail, of the network of those that are stored.
+    fn height_below_tail<R: Reader>(
+        &self,
+        reader: &R,
+        group: &Uncommitted<'_, '_>,
+        decoded: &DecodedBlock,
+    ) -> Result<Option<Height>, ImportError> {
+        let block = &decoded.block;
+        let parent = block_hash(block.parent())?;
+        // What follows a stored block goes on the tip, or is a fork.
+        if group.heights.contains_key(&parent) || self.blocks.height_of(reader, &parent)?.is_some()
+        {
+            return Ok(None);
+        }
+        let Some(height) = self.passed.height_of(block)? else {
+            return Ok(None);
+        };
+        if !is_below_tail(&self.blocks, reader, height)? {
+            return Ok(None);
+        }
+        let mut summary = self.unspent.summary(reader)?.unwrap_or_default();
+        check_network(&mut summary, block, &|| place_of(decoded))?;
+        Ok(Some(height))
     }
 
     /// Adds one block to a group. One that is refused leaves the group as it was.
@@ -325,12 +364,7 @@ impl BitcoinImport {
         decoded: Cow<'b, DecodedBlock>,
     ) -> Result<Waiting<'b>, ImportError> {
         let block = &decoded.block;
-        let place = || {
-            Box::new(BlockPlace {
-                at: decoded.position.clone(),
-                hash: block.hash(),
-            })
-        };
+        let place = || place_of(&decoded);
         let tip = match group.tip() {
             Some(tip) => Some(tip),
             None => self.blocks.tip(txn)?,
@@ -377,12 +411,17 @@ impl BitcoinImport {
                 tip: tip.height,
             });
         }
+        let tail = self.blocks.tail(txn)?.map(|tail| tail.height);
         let bytes = <[u8; 32]>::try_from(tip.hash.as_bytes()).unwrap_or([0; 32]);
         Err(ImportError::MissingParent {
             place: place(),
             parent: Box::new(block.parent()),
             tip: Box::new(BtcHash::from_bytes(bytes)),
             height: tip.height,
+            // Where none is stored yet, the lowest is the first of those that wait.
+            tail: tail
+                .or(waiting.values().min().copied())
+                .unwrap_or(tip.height),
         })
     }
 
@@ -475,6 +514,13 @@ impl BitcoinImport {
         }
         Ok(tx_ids)
     }
+}
+
+fn place_of(decoded: &DecodedBlock) -> Box<BlockPlace> {
+    Box::new(BlockPlace {
+        at: decoded.position.clone(),
+        hash: decoded.block.hash(),
+    })
 }
 
 fn check_network(

@@ -2,8 +2,13 @@
 //!
 //! Invariants: one block is one commit where commits are durable, and many are where they are not;
 //! the file's own checks (hashes, links, roots) come before the store sees a block; a block that is
-//! stored is passed over, and one that does not follow the tip is refused with its record and
-//! offset; what is kept is exactly the body that the file's writer needs to give the block back.
+//! stored or below the tail is passed over, and one that does not follow the tip is refused with its
+//! record and offset; what is kept is exactly the body that the file's writer needs to give the
+//! block back.
+//!
+//! Blocks below the tail have no hash to hold them against. The reader gives blocks that follow each
+//! other, so the block at the tail says whether they were of this chain; only what follows the tip
+//! is ever stored, and the beginning of a log only once one of its blocks was found.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -18,7 +23,7 @@ use super::bitcoin::GoOn;
 use super::group::{self, Group, Refused, Waiting};
 use super::preamble::AntelopeState;
 use super::source::SourceFile;
-use super::{ImportError, ImportReport, check_chain};
+use super::{ImportError, ImportReport, check_chain, is_below_tail};
 use crate::any::{AnyStore, AnyWriteTxn};
 use crate::bodies::{Blocks, Bodies};
 use crate::format::{ChainFormat, ChainKind};
@@ -212,15 +217,23 @@ impl FileImport {
         Ok(())
     }
 
-    /// Stores one block, or puts it to those that wait, or passes over it when it is stored.
+    /// Stores one block, or puts it to those that wait, or passes over it when it is stored or below
+    /// the tail.
     fn block(&mut self, block: &FileBlock<'_>) -> Result<(), ImportError> {
         // What follows a block that is not stored is not stored either.
         if !self.group.is_before(Height::new(block.number)) {
             self.commit_group()?;
-            if self.is_known(block)? {
-                self.keep_preamble()?;
-                self.report.known_blocks += 1;
-                return Ok(());
+            match self.find(block)? {
+                Found::Stored => {
+                    self.keep_preamble()?;
+                    self.report.known_blocks += 1;
+                    return Ok(());
+                }
+                Found::BelowTail => {
+                    self.report.pass_below_tail();
+                    return Ok(());
+                }
+                Found::Nowhere => {}
             }
         }
         let waiting = Waiting::of(block)?;
@@ -234,24 +247,23 @@ impl FileImport {
         Ok(())
     }
 
-    /// Whether the block is stored; another one at its height is an error.
-    fn is_known(&self, block: &FileBlock<'_>) -> Result<bool, ImportError> {
+    /// Where the block stands; another one that is stored at its height is an error.
+    fn find(&self, block: &FileBlock<'_>) -> Result<Found, ImportError> {
         let hash = BlockHash::new(&block.hash)?;
         let height = Height::new(block.number);
         let view = self.store.begin_read()?;
-        if let Some(info) = self.blocks.info(&view, height)? {
-            if info.hash != hash {
-                return Err(ImportError::OtherBlock {
-                    file: self.report.file.clone(),
-                    at: block.at,
-                    height,
-                    stored: Box::new(info.hash),
-                    found: Box::new(hash),
-                });
-            }
-            return Ok(true);
+        match self.blocks.info(&view, height)? {
+            Some(info) if info.hash == hash => Ok(Found::Stored),
+            Some(info) => Err(ImportError::OtherBlock {
+                file: self.report.file.clone(),
+                at: block.at,
+                height,
+                stored: Box::new(info.hash),
+                found: Box::new(hash),
+            }),
+            None if is_below_tail(&self.blocks, &view, height)? => Ok(Found::BelowTail),
+            None => Ok(Found::Nowhere),
         }
-        Ok(false)
     }
 
     /// Stores the blocks that wait.
@@ -319,6 +331,14 @@ impl FileImport {
         }
         Ok(())
     }
+}
+
+/// Where a block of a file stands in a store.
+enum Found {
+    Stored,
+    /// Lower than any block that is kept: it was pruned, or the store began above it.
+    BelowTail,
+    Nowhere,
 }
 
 /// Adds the file and the record to what the store says of a block. A failure of the store itself is

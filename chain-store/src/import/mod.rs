@@ -3,9 +3,10 @@
 //!
 //! Invariants: a block is stored whole or not at all (body, index, world state and the summary are
 //! in one commit); what came before a bad record stays; running the same import again passes over
-//! what is stored and goes on behind it. The decoder stands behind an iterator of records, so that
+//! what is stored or was pruned and goes on behind it. The decoder stands behind an iterator of records, so that
 //! another source of blocks needs nothing from here.
 
+mod below;
 mod bitcoin;
 mod files;
 mod group;
@@ -76,8 +77,12 @@ pub enum ImportError {
         /// The file's network.
         found: Network,
     },
-    /// The block's parent is not stored.
-    #[error("{place}: its parent {parent} is not stored; the tip is {tip} at height {height}")]
+    /// The block's parent is not stored: the file leaves blocks out, or is of another chain, or its
+    /// block is below the tail and nothing says so (mainnet's before height 227,931 state none), and
+    /// then the file of the lowest stored block is the one to begin with.
+    #[error(
+        "{place}: its parent {parent} is not stored; blocks {tail} to {height} are, the tip is {tip}"
+    )]
     MissingParent {
         /// The block.
         place: Box<BlockPlace>,
@@ -87,6 +92,8 @@ pub enum ImportError {
         tip: Box<BtcHash>,
         /// The tip's height.
         height: Height,
+        /// The height of the lowest stored block.
+        tail: Height,
     },
     /// The block's parent is stored below the tip: a fork, which an import does not follow.
     #[error("{place}: a fork: its parent is stored at height {parent}, the tip is at {tip}")]
@@ -255,8 +262,11 @@ pub struct ImportReport {
     pub file_bytes_read: u64,
     /// Blocks stored.
     pub blocks: u64,
-    /// Blocks that were stored before and passed over.
+    /// Blocks that were passed over: stored before, or below the tail.
     pub known_blocks: u64,
+    /// Those of them that are below the tail, pruned or never stored, so nothing but the links of
+    /// the file says of which chain they are.
+    pub below_tail_blocks: u64,
     /// Transactions stored.
     pub transactions: u64,
     /// Bytes of bodies stored.
@@ -265,6 +275,13 @@ pub struct ImportReport {
     pub tip: Option<Height>,
     /// It was asked to stop, and did so between two commits.
     pub stopped: bool,
+}
+
+impl ImportReport {
+    fn pass_below_tail(&mut self) {
+        self.known_blocks += 1;
+        self.below_tail_blocks += 1;
+    }
 }
 
 fn hex(bytes: &[u8; 32]) -> String {
@@ -287,4 +304,19 @@ fn check_chain<B: BlockStore, R: Reader>(
         }),
         _ => Ok(()),
     }
+}
+
+/// Whether blocks are stored and all of them are higher. Cost: two gets, above the tip; else four.
+fn is_below_tail<B: BlockStore, R: Reader>(
+    blocks: &B,
+    reader: &R,
+    height: Height,
+) -> Result<bool, BlockError> {
+    // A block above the tip needs nothing of the tail, which may be what is damaged.
+    if blocks.tip(reader)?.is_none_or(|tip| height > tip.height) {
+        return Ok(false);
+    }
+    Ok(blocks
+        .tail(reader)?
+        .is_some_and(|tail| height < tail.height))
 }

@@ -3,6 +3,7 @@
 mod files;
 mod groups;
 mod hostile;
+mod pruned;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
