@@ -304,6 +304,7 @@ struct Summary {
     files: usize,
     blocks: u64,
     known_blocks: u64,
+    below_tail_blocks: u64,
     transactions: u64,
     body_bytes: u64,
     seconds: f64,
@@ -339,13 +340,13 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
     let mut import = Import::of(args, files.chain, &opened)?;
     let (report, outcome) = import_files(args, files, &mut import, total)?;
     if let Err(error) = outcome {
-        let stored = report.blocks + report.known_blocks;
         let tip = report
             .tip
             .map_or_else(String::new, |tip| format!(", the tip is at height {tip}"));
         say(&format!(
-            "chainstore: {} blocks before the error are stored{tip}",
-            grouped(stored)
+            "chainstore: {} new blocks before the error are stored{tip}; {}",
+            grouped(report.blocks),
+            passed_over(report.known_blocks, report.below_tail_blocks)
         ));
         return Err(in_words(error));
     }
@@ -361,6 +362,7 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
             files: args.files.len(),
             blocks: report.blocks,
             known_blocks: report.known_blocks,
+            below_tail_blocks: report.below_tail_blocks,
             transactions: report.transactions,
             body_bytes: report.body_bytes,
             seconds: begun.elapsed().as_secs_f64(),
@@ -374,6 +376,18 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result<Exit> {
         return Err(Stop::Interrupted(what.to_owned()).into());
     }
     Ok(Exit::Done)
+}
+
+/// How many blocks of the files were passed over, and why.
+fn passed_over(known_blocks: u64, below_tail_blocks: u64) -> String {
+    let below = match below_tail_blocks {
+        0 => String::new(),
+        below => format!(", {} of them below the lowest stored block", grouped(below)),
+    };
+    format!(
+        "{} of the files' blocks were known{below}",
+        grouped(known_blocks)
+    )
 }
 
 /// The error, with plain words for a file that holds nothing.
@@ -517,11 +531,11 @@ fn to_table(imported: &Imported) -> String {
         (
             "imported",
             format!(
-                "{} blocks, {} transactions, {} bytes; {} blocks were stored before",
+                "{} new blocks, {} transactions, {} bytes; {}",
                 grouped(import.blocks),
                 grouped(import.transactions),
                 grouped(import.body_bytes),
-                grouped(import.known_blocks)
+                passed_over(import.known_blocks, import.below_tail_blocks)
             ),
         ),
         // Rates are shown whole.

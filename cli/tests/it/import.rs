@@ -322,8 +322,12 @@ fn a_damaged_record_ends_the_import_and_what_came_before_stays() {
             let store = url(engine, &folder);
             let file = write(&folder, name, bytes);
             let at = format!("{name}, record 25, offset {before}");
-            import(&store, &file, &[]).refused(1, &[&at, "25 blocks before the error are stored"]);
+            let new = "25 new blocks before the error are stored, the tip is at height 25";
+            import(&store, &file, &[]).refused(1, &[&at, new]);
             assert_eq!(stat(&store)["blocks"]["tip_height"], 25, "{engine} {name}");
+            let none =
+                "0 new blocks before the error are stored; 25 of the files' blocks were known";
+            import(&store, &file, &[]).refused(1, &[&at, none]);
             // With the right bytes the same command goes on.
             let file = write(&folder, name, &sound);
             let resumed = import(&store, &file, &[]).ok().json();
@@ -356,9 +360,43 @@ fn files_of_ethereum_and_antelope_end_alike_on_every_engine() {
             }
             digests.push(stat(&store)["digest"].to_string());
             let wrong = ["import", "--store", &store, "--from", "era1", file];
-            run(wrong).refused(1, &[name, "era1 was said", "0 blocks before the error"]);
+            run(wrong).refused(1, &[name, "era1 was said", "0 new blocks before the error"]);
         }
         assert!(digests.windows(2).all(|two| two[0] == two[1]), "{name}");
+    }
+}
+
+/// The file that a store was imported from was refused at its first block once that was pruned. And
+/// what was passed over was called all that had been stored, whatever the store held.
+#[test]
+fn a_pruned_store_goes_on_from_its_file_and_what_was_passed_over_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let blocks = chain::blocks(30);
+    let begun = write(place.path(), "begun.dat", &chain::file(&blocks[..20]));
+    let whole = write(place.path(), "whole.dat", &chain::file(&blocks));
+    for engine in disk_engines() {
+        for bodies in ["store", "segments"] {
+            let folder = place.path().join(format!("{engine}-{bodies}"));
+            fs::create_dir(&folder).unwrap();
+            let store = url(engine, &folder);
+            import(&store, &begun, &["--bodies", bodies]).ok();
+            run([
+                "blocks", "prune", "--below", "12", "--write", "--store", &store,
+            ])
+            .ok();
+            let import = |file: &Path| {
+                let file = file.to_str().unwrap();
+                run(["import", "--from", "bitcoin", "--store", &store, file])
+            };
+            let ran = import(&whole).ok();
+            let text = ran.text();
+            let known = "20 of the files' blocks were known, 11 of them below the lowest stored";
+            assert!(text.contains("10 new blocks"), "{engine}, {bodies}: {text}");
+            assert!(text.contains(known), "{engine}, {bodies}: {text}");
+            let stat = stat(&store);
+            assert_eq!(stat["blocks"]["first_height"], 12);
+            assert_eq!(stat["blocks"]["tip_height"], 30);
+        }
     }
 }
 

@@ -45,7 +45,7 @@ fn auto_tells_the_chain_and_keeps_chains_apart() {
             &[
                 "blk.dat",
                 "is of Bitcoin",
-                "54 blocks before the error are stored",
+                "54 new blocks before the error are stored",
             ],
         );
         let before = tables(&ethereum);
