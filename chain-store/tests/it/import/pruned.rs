@@ -360,6 +360,30 @@ fn another_chain_of_bitcoin_is_refused_at_the_tail() {
     }
 }
 
+/// What is passed over is never looked at again, so its network is.
+#[test]
+fn a_file_of_another_network_is_refused_below_the_tail_too() {
+    let Some(mainnet) = super::real_file(super::FIRST_BLOCKS) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("own.dat");
+    fs::write(&own, block_file(20, &mut numbered(0)).0).unwrap();
+    for ground in grounds() {
+        let place = Place::of_schema(ground, true);
+        place.bitcoin(&own, Durability::Buffered).1.unwrap();
+        place.prune(11);
+        let (digest, commits) = (place.digest(), place.commits());
+        for level in LEVELS {
+            let (report, ended) = place.bitcoin(&mainnet, level);
+            let is_network = matches!(ended, Err(ImportError::Network { .. }));
+            assert!(is_network, "{ground:?}, {level:?}: {ended:?}");
+            assert_eq!(counts(&report), (0, 0, 0), "{ground:?}, {level:?}");
+            assert_eq!((place.digest(), place.commits()), (digest, commits));
+        }
+    }
+}
+
 /// Records of so many blocks on no known one, whose coinbases state heights from this one on: large
 /// enough that the four bytes that state it are the shortest.
 fn mid_chain(first: u32, count: u32) -> Vec<Vec<u8>> {
