@@ -1,5 +1,5 @@
-//! Which blocks of Bitcoin files are below a store's tail: pruned, or never stored because the store
-//! began above them. Their hashes are not known, so only their heights say it.
+//! Which blocks of Bitcoin files are below a store's tail: pruned, or never stored because the
+//! store began above them. Their hashes are not known, so only their heights say it.
 //!
 //! Invariants: a height comes from a genesis block, else from the parent when that was passed over
 //! just before, else from the coinbase, and there only from where BIP 34 is enforced: what a block

@@ -3,9 +3,9 @@
 //! Invariants: one block is one commit where commits are durable, and many are where they are not;
 //! the height comes from the parent, else from the genesis hash, else from what the caller says or
 //! the coinbase says (BIP 34); a store that began in mid-chain stays marked as such; a block below
-//! the tail is passed over ([`super::below`]), and only what follows the tip is ever stored. Not
-//! checked: scripts, difficulty changes, subsidy, maturity; this stores what a node has accepted and
-//! proves that it is complete and linked.
+//! the tail is passed over (`below`), and only what follows the tip is ever stored. Not checked:
+//! scripts, difficulty changes, subsidy, maturity; this stores what a node has accepted and proves
+//! that it is complete and linked.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -2,13 +2,13 @@
 //!
 //! Invariants: one block is one commit where commits are durable, and many are where they are not;
 //! the file's own checks (hashes, links, roots) come before the store sees a block; a block that is
-//! stored or below the tail is passed over, and one that does not follow the tip is refused with its
-//! record and offset; what is kept is exactly the body that the file's writer needs to give the
+//! stored or below the tail is passed over, and one that does not follow the tip is refused with
+//! its record and offset; what is kept is exactly the body that the file's writer needs to give the
 //! block back.
 //!
-//! Blocks below the tail have no hash to hold them against. The reader gives blocks that follow each
-//! other, so the block at the tail says whether they were of this chain; only what follows the tip
-//! is ever stored, and the beginning of a log only once one of its blocks was found.
+//! Blocks below the tail have no hash to hold them against. The reader gives blocks that follow
+//! each other, so the block at the tail says whether they were of this chain; only what follows the
+//! tip is ever stored, and the beginning of a log only once one of its blocks was found.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -217,8 +217,8 @@ impl FileImport {
         Ok(())
     }
 
-    /// Stores one block, or puts it to those that wait, or passes over it when it is stored or below
-    /// the tail.
+    /// Stores one block, or puts it to those that wait, or passes over it when it is stored or
+    /// below the tail.
     fn block(&mut self, block: &FileBlock<'_>) -> Result<(), ImportError> {
         // What follows a block that is not stored is not stored either.
         if !self.group.is_before(Height::new(block.number)) {

@@ -3,8 +3,8 @@
 //!
 //! Invariants: a block is stored whole or not at all (body, index, world state and the summary are
 //! in one commit); what came before a bad record stays; running the same import again passes over
-//! what is stored or was pruned and goes on behind it. The decoder stands behind an iterator of records, so that
-//! another source of blocks needs nothing from here.
+//! what is stored or was pruned and goes on behind it. The decoder stands behind an iterator of
+//! records, so that another source of blocks needs nothing from here.
 
 mod below;
 mod bitcoin;
@@ -77,11 +77,12 @@ pub enum ImportError {
         /// The file's network.
         found: Network,
     },
-    /// The block's parent is not stored: the file leaves blocks out, or is of another chain, or its
-    /// block is below the tail and nothing says so (mainnet's before height 227,931 state none), and
-    /// then the file of the lowest stored block is the one to begin with.
+    /// The block's parent is not stored: the file leaves blocks out, or is of another chain, or
+    /// its block is below the tail and nothing says so (mainnet's before height 227,931 state
+    /// none), and then the file of the lowest stored block is the one to begin with.
     #[error(
-        "{place}: its parent {parent} is not stored; blocks {tail} to {height} are, the tip is {tip}"
+        "{place}: its parent {parent} is not stored; blocks {tail} to {height} are, the tip is \
+         {tip}"
     )]
     MissingParent {
         /// The block.

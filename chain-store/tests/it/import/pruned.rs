@@ -1,10 +1,10 @@
-//! Files that begin below a store's tail: its blocks there were pruned, so their hashes are gone. On
-//! every compiled engine, with bodies in both places, at every durability.
+//! Files that begin below a store's tail: its blocks there were pruned, so their hashes are gone.
+//! On every compiled engine, with bodies in both places, at every durability.
 //!
 //! A store that had been pruned could not be continued from the file that it was imported from:
 //! `block at height 0 offered, height 200 comes next`. Nor could blocks that were damaged be given
-//! up and imported again. Invariant of all of these: nothing is stored but what follows the tip, and
-//! a chain that is another one is refused at the tail.
+//! up and imported again. Invariant of all of these: nothing is stored but what follows the tip,
+//! and a chain that is another one is refused at the tail.
 
 use std::fs;
 use std::ops::ControlFlow;
