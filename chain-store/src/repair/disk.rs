@@ -1,6 +1,7 @@
 //! The folder of segments as it would be if every renamed segment had its own name again.
 //!
-//! Invariant: names are mapped and nothing else; no file is renamed by looking through this.
+//! Invariants: names are mapped and nothing else, and no file is renamed by looking through this; a
+//! file that is shown under its own name is not there under the one that it has.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -39,7 +40,15 @@ pub(super) fn renamed(files: &[SeenFile]) -> Vec<Renamed> {
         })
     };
     let mut found: Vec<Renamed> = Vec::new();
-    for file in files {
+    // A file that has its number already, and only the name of the other form, comes first.
+    let has_number = |file: &&SeenFile| match &file.kind {
+        SeenKind::Renamed { number, .. } => {
+            SegmentNumber::of_file_name(&file.name) == Some(*number)
+        }
+        _ => false,
+    };
+    let (first, others): (Vec<_>, Vec<_>) = files.iter().partition(has_number);
+    for file in first.into_iter().chain(others) {
         if let SeenKind::Renamed { number, own_name } = &file.kind
             && !is_taken(*number)
             && !found.iter().any(|other| other.number == *number)
@@ -51,7 +60,18 @@ pub(super) fn renamed(files: &[SeenFile]) -> Vec<Renamed> {
             });
         }
     }
-    found
+    // No file is lost under another: a name that stays taken is not given, nor are names then that
+    // were to become free by it.
+    loop {
+        let before = found.len();
+        let sources: Vec<String> = found.iter().map(|it| it.name.clone()).collect();
+        let is_free =
+            |name: &String| sources.contains(name) || !files.iter().any(|file| file.name == *name);
+        found.retain(|it| is_free(&it.own_name));
+        if found.len() == before {
+            return found;
+        }
+    }
 }
 
 impl Mapped {
@@ -76,33 +96,42 @@ impl Mapped {
         Ok((Tools::new(Arc::new(disk), chain), files))
     }
 
-    fn real<'n>(&'n self, name: &'n str) -> &'n str {
-        self.names.get(name).map_or(name, |real| real)
+    /// The name of the file that is shown under this one. The name that a renamed file has is free.
+    fn real<'n>(&'n self, name: &'n str) -> io::Result<&'n str> {
+        match self.names.get(name) {
+            Some(real) => Ok(real),
+            None if self.is_moved(name) => Err(io::ErrorKind::NotFound.into()),
+            None => Ok(name),
+        }
+    }
+
+    fn is_moved(&self, name: &str) -> bool {
+        self.names.values().any(|real| real == name)
     }
 }
 
 impl Disk for Mapped {
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = self.folder.names()?;
-        names.retain(|name| !self.names.values().any(|real| real == name));
+        names.retain(|name| !self.is_moved(name));
         names.extend(self.names.keys().cloned());
         Ok(names)
     }
 
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn DiskFile>> {
-        self.folder.open(self.real(name), access)
+        self.folder.open(self.real(name)?, access)
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.folder.create(self.real(name))
+        self.folder.create(self.real(name)?)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.folder.rename(self.real(from), self.real(to))
+        self.folder.rename(self.real(from)?, self.real(to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.folder.remove(self.real(name))
+        self.folder.remove(self.real(name)?)
     }
 
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> Option<JoinHandle<()>> {
@@ -114,6 +143,7 @@ impl Disk for Mapped {
     }
 
     fn place(&self, name: &str) -> String {
-        self.folder.place(self.real(name))
+        // Not where it is: from its own name is told whether a segment is packed.
+        self.folder.place(name)
     }
 }

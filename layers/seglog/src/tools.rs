@@ -45,7 +45,8 @@ pub enum SeenKind {
         /// The height of its first record.
         first: Height,
     },
-    /// A segment of the same chain under the name of another one, or under any other name.
+    /// A segment of the same chain under a name that is not its own: that of another one, that of
+    /// its own other form (a plain file named as a packed one), or any other.
     Renamed {
         /// Its own number.
         number: SegmentNumber,
@@ -136,17 +137,21 @@ impl Tools {
                 number.file_name()
             }
         };
-        let is_doubled = |number: SegmentNumber| {
-            name == number.packed_name() && names.contains(&number.file_name())
+        let is_doubled = match by_name {
+            Some(number) => self.is_doubled(name, number, names)?,
+            None => false,
         };
         let kind = match (name, by_name, own) {
             (COMING, ..) => SeenKind::Coming,
             (SPARE | AHEAD | PACKING, ..) => SeenKind::Spare,
-            (_, Some(number), _) if is_doubled(number) => SeenKind::Spare,
-            (_, Some(number), Some(own)) if own == number => SeenKind::Segment {
-                number,
-                first: decode(number).map_or(Height::default(), |(header, _)| header.first),
-            },
+            (_, Some(_), _) if is_doubled => SeenKind::Spare,
+            // Whoever opens a segment goes by its name, also in what form its bytes are.
+            (_, Some(number), Some(own)) if own == number && name == own_name(own) => {
+                SeenKind::Segment {
+                    number,
+                    first: decode(number).map_or(Height::default(), |(header, _)| header.first),
+                }
+            }
             (_, _, Some(number)) => SeenKind::Renamed {
                 number,
                 own_name: own_name(number),
@@ -164,6 +169,17 @@ impl Tools {
         };
         let (name, bytes) = (name.to_owned(), file.bytes);
         Ok(SeenFile { name, bytes, kind })
+    }
+
+    /// Whether a file is the packed form of a segment that is still plain. A plain name under which
+    /// there is another segment, or a packed file, makes no double of the packed one.
+    fn is_doubled(&self, name: &str, number: SegmentNumber, names: &[String]) -> LogResult<bool> {
+        let plain = number.file_name();
+        if name != number.packed_name() || !names.contains(&plain) {
+            return Ok(false);
+        }
+        let plain = self.look_at(&plain, names)?;
+        Ok(!matches!(plain.kind, SeenKind::Renamed { .. }))
     }
 
     /// A reader of these files that needs no sound log: of a damaged one it gives what checks.

@@ -4,6 +4,7 @@
 mod check;
 mod cut;
 mod moved;
+mod named;
 mod repair;
 
 use std::collections::BTreeMap;
