@@ -14,6 +14,7 @@ use storage_api::KvStore;
 use storage_api::blocks::{BlockIndex, BlockInfo, BlockResult, BlockStore, Height, KvBlocks};
 
 use super::disk::Mapped;
+use super::names::Names;
 use super::{Beyond, Checked, Finding, Kind};
 use crate::any::{AnyReadTxn, AnyStore};
 use crate::bodies::{Bodies, chain_tag, segments_of};
@@ -138,13 +139,15 @@ fn check_index(
 /// The name of the file of a segment, plain or packed; what it should be if there is none.
 fn name_of(files: &[SeenFile], segment: SegmentNumber) -> String {
     let is_it = |file: &&SeenFile| match &file.kind {
-        SeenKind::Segment { number, .. }
-        | SeenKind::Bad { number, .. }
-        | SeenKind::Renamed { number, .. } => *number == segment,
+        SeenKind::Segment { number, .. } | SeenKind::Bad { number, .. } => *number == segment,
         _ => false,
     };
-    let file = files.iter().find(is_it);
-    file.map_or_else(|| segment.file_name(), |file| file.name.clone())
+    if let Some(file) = files.iter().find(is_it) {
+        return file.name.clone();
+    }
+    let names = Names::of(files);
+    let moved = names.moved_to(segment);
+    moved.map_or_else(|| segment.file_name(), |file| file.name.clone())
 }
 
 /// Bytes inside a segment that are no record.
@@ -197,15 +200,28 @@ impl Look {
     /// What the names and headers of the files say.
     fn see_files(&mut self) {
         let findings = &mut self.checked.findings;
+        let names = Names::of(&self.files);
         for file in &self.files {
+            let copy = names.copy(&file.name);
             let mut finding = match &file.kind {
                 SeenKind::Segment { .. } | SeenKind::Spare => continue,
                 SeenKind::Coming | SeenKind::Other => {
                     self.checked.leftovers.push(file.name.clone());
                     continue;
                 }
+                // Somebody's backup: the log passes it over, and it is in nobody's way.
+                SeenKind::Renamed { .. } if copy.is_some_and(|it| !it.is_in_the_way()) => {
+                    self.checked.leftovers.push(file.name.clone());
+                    continue;
+                }
                 SeenKind::Renamed { number, .. } => {
-                    let what = format!("the file is segment {number} under another name");
+                    let what = match copy {
+                        Some(_) => format!(
+                            "the file is a copy of segment {number}, which is there under its own \
+                             name"
+                        ),
+                        None => format!("the file is segment {number} under another name"),
+                    };
                     let mut finding = Finding::new(Kind::Renamed, what);
                     finding.segment = Some(number.get());
                     finding

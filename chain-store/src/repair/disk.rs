@@ -1,17 +1,20 @@
 //! The folder of segments as it would be if every renamed segment had its own name again.
 //!
 //! Invariants: names are mapped and nothing else, and no file is renamed by looking through this; a
-//! file that is shown under its own name is not there under the one that it has.
+//! file that is shown under its own name is not there under the one that it has, and a copy that
+//! has the name of another segment is not there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use seglog::ChainTag;
 use seglog::disk::{Access, Disk, DiskFile, Folder};
-use seglog::tools::{SeenFile, SeenKind, Tools};
-use seglog::{ChainTag, SegmentNumber};
+use seglog::tools::{SeenFile, Tools};
+
+use super::names::{Copied, Names};
 
 /// The folder, with some files under other names.
 #[derive(Debug)]
@@ -19,59 +22,8 @@ pub(super) struct Mapped {
     folder: Folder,
     /// From the name that is shown to the one that is there.
     names: BTreeMap<String, String>,
-}
-
-/// A renamed segment whose own name is free, or taken by another renamed one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Renamed {
-    pub(super) name: String,
-    pub(super) own_name: String,
-    number: SegmentNumber,
-}
-
-/// The segments that can have their own names again: one file for each number.
-pub(super) fn renamed(files: &[SeenFile]) -> Vec<Renamed> {
-    let is_taken = |number: SegmentNumber| {
-        files.iter().any(|file| match file.kind {
-            SeenKind::Segment { number: other, .. } | SeenKind::Bad { number: other, .. } => {
-                other == number
-            }
-            _ => false,
-        })
-    };
-    let mut found: Vec<Renamed> = Vec::new();
-    // A file that has its number already, and only the name of the other form, comes first.
-    let has_number = |file: &&SeenFile| match &file.kind {
-        SeenKind::Renamed { number, .. } => {
-            SegmentNumber::of_file_name(&file.name) == Some(*number)
-        }
-        _ => false,
-    };
-    let (first, others): (Vec<_>, Vec<_>) = files.iter().partition(has_number);
-    for file in first.into_iter().chain(others) {
-        if let SeenKind::Renamed { number, own_name } = &file.kind
-            && !is_taken(*number)
-            && !found.iter().any(|other| other.number == *number)
-        {
-            found.push(Renamed {
-                name: file.name.clone(),
-                own_name: own_name.clone(),
-                number: *number,
-            });
-        }
-    }
-    // No file is lost under another: a name that stays taken is not given, nor are names then that
-    // were to become free by it.
-    loop {
-        let before = found.len();
-        let sources: Vec<String> = found.iter().map(|it| it.name.clone()).collect();
-        let is_free =
-            |name: &String| sources.contains(name) || !files.iter().any(|file| file.name == *name);
-        found.retain(|it| is_free(&it.own_name));
-        if found.len() == before {
-            return found;
-        }
-    }
+    /// Names of files that are not shown.
+    hidden: BTreeSet<String>,
 }
 
 impl Mapped {
@@ -82,16 +34,17 @@ impl Mapped {
     ) -> seglog::LogResult<(Tools, Vec<SeenFile>)> {
         let plain = Tools::new(Arc::new(Folder::new(folder)), chain);
         let files = plain.files()?;
-        let moved = renamed(&files);
-        if moved.is_empty() {
+        let Names { moved, copies } = Names::of(&files);
+        let copies = copies.into_iter().filter(Copied::is_in_the_way);
+        let mut hidden: BTreeSet<String> = copies.map(|it| it.name).collect();
+        hidden.extend(moved.iter().map(|it| it.name.clone()));
+        if hidden.is_empty() {
             return Ok((plain, files));
         }
-        let names = moved
-            .into_iter()
-            .map(|Renamed { name, own_name, .. }| (own_name, name));
         let disk = Self {
             folder: Folder::new(folder),
-            names: names.collect(),
+            names: moved.into_iter().map(|it| (it.own_name, it.name)).collect(),
+            hidden,
         };
         Ok((Tools::new(Arc::new(disk), chain), files))
     }
@@ -100,20 +53,16 @@ impl Mapped {
     fn real<'n>(&'n self, name: &'n str) -> io::Result<&'n str> {
         match self.names.get(name) {
             Some(real) => Ok(real),
-            None if self.is_moved(name) => Err(io::ErrorKind::NotFound.into()),
+            None if self.hidden.contains(name) => Err(io::ErrorKind::NotFound.into()),
             None => Ok(name),
         }
-    }
-
-    fn is_moved(&self, name: &str) -> bool {
-        self.names.values().any(|real| real == name)
     }
 }
 
 impl Disk for Mapped {
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = self.folder.names()?;
-        names.retain(|name| !self.is_moved(name));
+        names.retain(|name| !self.hidden.contains(name));
         names.extend(self.names.keys().cloned());
         Ok(names)
     }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `check` | reading everything, and saying what is damaged and which blocks that is |
 //! | `disk` | the folder of segments with renamed files under their own names |
+//! | `names` | which of these get their names again, and which are copies |
 //! | `plan` | what a repair would do about it |
 //! | `quarantine` | keeping what is removed |
 //! | `run` | doing it; the index again; cutting at the tip and at the tail |
@@ -16,6 +17,7 @@
 
 mod check;
 mod disk;
+mod names;
 mod plan;
 mod quarantine;
 mod run;

@@ -12,7 +12,7 @@ use serde::Serialize;
 use storage_api::blocks::Height;
 
 use super::check::Look;
-use super::disk::{Renamed, renamed};
+use super::names::{Names, Renamed};
 use super::{Checked, Finding, Kind, RepairError};
 
 /// One step of a repair.
@@ -26,6 +26,15 @@ pub enum Action {
         from: String,
         /// Its own.
         to: String,
+    },
+    /// A copy of a segment that has the name of another one goes: the log does not open with it.
+    RemoveCopy {
+        /// The file.
+        file: String,
+        /// Its length.
+        bytes: u64,
+        /// The segment that it is a copy of.
+        segment: u64,
     },
     /// The index is cut: this height becomes its tip.
     TruncateIndex {
@@ -68,6 +77,14 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rename { from, to } => write!(f, "rename {from} to {to}"),
+            Self::RemoveCopy {
+                file,
+                bytes,
+                segment,
+            } => write!(
+                f,
+                "remove {file}, {bytes} bytes, a copy of segment {segment}"
+            ),
             Self::TruncateIndex { to_height, blocks } => {
                 write!(f, "cut the index to height {to_height}: {blocks} blocks go")
             }
@@ -144,7 +161,15 @@ fn is_harmless(look: &Look, finding: &Finding) -> bool {
 pub(super) fn plan_of(look: &Look, to: Option<Height>) -> Result<Plan, RepairError> {
     let checked = &look.checked;
     let mut plan = Plan::default();
-    for Renamed { name, own_name, .. } in renamed(&look.files) {
+    let names = Names::of(&look.files);
+    for copy in names.copies.iter().filter(|it| it.is_in_the_way()) {
+        plan.actions.push(Action::RemoveCopy {
+            file: copy.name.clone(),
+            bytes: copy.bytes,
+            segment: copy.number.get(),
+        });
+    }
+    for Renamed { name, own_name, .. } in names.moved {
         plan.actions.push(Action::Rename {
             from: name,
             to: own_name,
@@ -165,7 +190,9 @@ pub(super) fn plan_of(look: &Look, to: Option<Height>) -> Result<Plan, RepairErr
     let end = match to {
         Some(to) => look.blocks.placed(&look.view, to).ok().flatten(),
         // What is damaged is not beyond the commit point, and what is beyond goes with it later.
-        None => look.tip.filter(|_| checked.beyond.is_some()),
+        None => look
+            .tip
+            .filter(|_| checked.beyond.is_some() && !is_stuck(look)),
     };
     if let Some(end) = end {
         plan_cuts(look, end, &mut plan);
@@ -181,9 +208,25 @@ pub(super) fn plan_of(look: &Look, to: Option<Height>) -> Result<Plan, RepairErr
     Ok(plan)
 }
 
+/// Whether a segment that may be the only sound one of its number has the name of another, and would
+/// go with the files behind a cut.
+fn is_stuck(look: &Look) -> bool {
+    let names = Names::of(&look.files);
+    look.files.iter().any(|file| match file.kind {
+        SeenKind::Renamed { number, .. } => {
+            SegmentNumber::of_file_name(&file.name).is_some()
+                && names.moved_to(number).is_none()
+                && names.copy(&file.name).is_none()
+        }
+        _ => false,
+    })
+}
+
 fn is_planned(plan: &Plan, finding: &Finding) -> bool {
     let is_it = |action: &Action| match action {
-        Action::Rename { from, .. } => Some(from) == finding.file.as_ref(),
+        Action::Rename { from: file, .. } | Action::RemoveCopy { file, .. } => {
+            Some(file) == finding.file.as_ref()
+        }
         _ => false,
     };
     plan.actions.iter().any(is_it)
@@ -201,6 +244,14 @@ fn leave(look: &Look, finding: &Finding, to: Option<Height>, plan: &mut Plan) {
         return;
     }
     plan.is_blocked = true;
+    if finding.kind == Kind::Renamed {
+        plan.left.push(format!(
+            "{place}: {}: move away what is under that segment's own name, and a repair gives it \
+             its name",
+            finding.what
+        ));
+        return;
+    }
     let keepable = keepable(look, finding);
     let keepable = keepable.filter(|it| look.checked.tail.is_some_and(|tail| it.get() >= tail));
     plan.keepable = match (plan.keepable, keepable) {
@@ -276,16 +327,29 @@ fn plan_cuts(look: &Look, end: Placed, plan: &mut Plan) {
     let own_number = end.place.segment;
     let mut own = None;
     let mut behind: Vec<(SegmentNumber, String, u64)> = Vec::new();
+    let names = Names::of(&look.files);
     for file in &look.files {
         let (number, name) = match &file.kind {
-            SeenKind::Segment { number, .. } | SeenKind::Bad { number, .. } => (number, &file.name),
-            SeenKind::Renamed { number, own_name } => (number, own_name),
+            SeenKind::Segment { number, .. } | SeenKind::Bad { number, .. } => {
+                (*number, file.name.clone())
+            }
+            SeenKind::Renamed { number, .. } => {
+                let moved = names.moved_to(*number).filter(|it| it.name == file.name);
+                match (moved, SegmentNumber::of_file_name(&file.name)) {
+                    (Some(moved), _) => (*number, moved.own_name.clone()),
+                    // A copy, which goes anyway or is in nobody's way.
+                    (None, _) if names.copy(&file.name).is_some() => continue,
+                    // By its name it goes with those behind, whatever it is.
+                    (None, Some(named)) if named > own_number => (named, file.name.clone()),
+                    _ => continue,
+                }
+            }
             _ => continue,
         };
-        if *number == own_number {
-            own = Some((name.clone(), file.bytes));
-        } else if *number > own_number {
-            behind.push((*number, name.clone(), file.bytes));
+        if number == own_number {
+            own = Some((name, file.bytes));
+        } else if number > own_number {
+            behind.push((number, name, file.bytes));
         }
     }
     behind.sort_unstable();

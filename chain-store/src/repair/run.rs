@@ -1,9 +1,10 @@
 //! Carrying a repair out; the index again; cutting at the tip and at the tail.
 //!
-//! Invariants: what is removed is in the quarantine before; names first, then one commit of the
-//! index, then files from the newest on; every step can be done again, so a repair that was killed
-//! is finished by the next. Cutting at a height is one commit and then file work, which the next
-//! opening to write finishes if it was killed.
+//! Invariants: what is removed is in the quarantine before; copies of segments under the names of
+//! others go first, then come names, then one commit of the index, then files from the newest on;
+//! every step can be done again, so a repair that was killed is finished by the next. Cutting at a
+//! height is one commit and then file work, which the next opening to write finishes if it was
+//! killed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,8 +135,13 @@ fn carry_out(
     );
     // What cannot be made again is noticed before anything is kept or removed.
     let index = change_index(store, &look, plan)?;
-    let kept = keep(store, &look, plan, to)?;
+    let kept = keep(store, (&look, &plain), plan, to)?;
     drop(look);
+    for action in &plan.actions {
+        if let Action::RemoveCopy { file, .. } = action {
+            plain.remove(file)?;
+        }
+    }
     rename_all(&plain, &plan.actions)?;
     if let Some(index) = index {
         index.commit(Durability::Durable)?;
@@ -193,10 +199,10 @@ fn change_index<'s>(
     Ok(None)
 }
 
-/// Copies what the plan removes.
+/// Copies what the plan removes. Copies of segments are seen in the folder as it is only.
 fn keep(
     store: &Arc<AnyStore>,
-    look: &Look,
+    (look, plain): (&Look, &Tools),
     plan: &Plan,
     to: Option<Height>,
 ) -> Result<Option<PathBuf>, RepairError> {
@@ -212,6 +218,10 @@ fn keep(
     for action in &plan.actions {
         match action {
             Action::Rename { .. } => {}
+            Action::RemoveCopy { file, segment, .. } => {
+                let why = format!("a copy of segment {segment} under the name of another");
+                quarantine.keep_file(plain, file, 0, why)?;
+            }
             Action::TruncateIndex { to_height, .. } => {
                 let above = Some(Height::new(*to_height));
                 for table in ["blocks.index", "blocks.places", "blocks.tx-ids"] {

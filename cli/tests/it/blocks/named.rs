@@ -99,3 +99,107 @@ fn what_is_no_segment_at_all_is_told_under_either_name() {
         }
     }
 }
+
+/// A backup of a segment beside it was damage for good: a finding without blocks, the advice to put
+/// a sound copy in its place although nothing was wrong, and no repair that took it away.
+#[test]
+fn a_backup_beside_a_segment_is_no_damage_and_is_left_alone() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, place.path(), Bodies::Segments, TIP);
+        let digest = digests(&store);
+        for name in ["0000000000.seg.bak", "copy"] {
+            fs::copy(file(&store, 0), named(&store, name)).unwrap();
+        }
+        let before = snapshot(&segments(&store));
+        let json = check(&store).ok().json();
+        let expected = serde_json::json!(["0000000000.seg.bak", "copy"]);
+        assert_eq!(json["leftovers"], expected, "{engine}");
+        assert_eq!(json["sound_blocks"], super::BLOCKS, "{engine}");
+        run(["verify", "--store", &store]).ok();
+        let json = repair(&store, &["--write"]).ok().json();
+        assert!(json["actions"].as_array().unwrap().is_empty(), "{json}");
+        assert!(json["left"].as_array().unwrap().is_empty(), "{json}");
+        assert_eq!(snapshot(&segments(&store)), before, "{engine}");
+        // It is no leftover once it is needed.
+        fs::remove_file(file(&store, 0)).unwrap();
+        assert_eq!(kinds(&check(&store).json()), ["renamed"], "{engine}");
+        repair(&store, &["--write"]).ok();
+        assert_eq!(digests(&store), digest, "{engine}");
+        let json = check(&store).ok().json();
+        assert_eq!(json["leftovers"], serde_json::json!(["copy"]), "{engine}");
+        // Blocks above a height go, and the copy has no part in that.
+        let to = heights_in(&store, 1).0.to_string();
+        repair(&store, &["--to-height", &to, "--write"]).ok();
+        assert!(named(&store, "copy").exists(), "{engine}");
+        assert!(!file(&store, 2).exists(), "{engine}");
+    }
+}
+
+/// A copy under the name of another segment keeps the log from opening, and its own name is taken:
+/// the advice was to put a sound copy in its place, and a repair never came to an end.
+#[test]
+fn a_copy_under_the_name_of_another_segment_goes_into_the_quarantine() {
+    for engine in disk_engines() {
+        for is_absent in [false, true] {
+            let place = tempfile::tempdir().unwrap();
+            let store = made(engine, place.path(), Bodies::Segments, TIP);
+            let digest = digests(&store);
+            // Of a segment that is not there yet, or of one that somebody has lost.
+            let name = if is_absent { 2 } else { 9 };
+            let heights = heights_in(&store, 2);
+            let aside = place.path().join("aside");
+            fs::copy(file(&store, 2), &aside).unwrap();
+            fs::copy(file(&store, 1), file(&store, name)).unwrap();
+            let before = snapshot(place.path());
+            let ran = check(&store);
+            assert_eq!(ran.code, Some(1), "{engine}: {ran}");
+            let json = ran.json();
+            let what = json["findings"][0]["what"].as_str().unwrap();
+            assert!(what.contains("a copy of segment 1"), "{ran}");
+            assert_eq!(json["findings"][0]["segment"], 1, "{ran}");
+            let planned = repair(&store, &["--dry-run"]).json();
+            assert_eq!(planned["actions"][0]["action"], "remove-copy", "{planned}");
+            assert_eq!(snapshot(place.path()), before, "{engine}");
+            let ran = repair(&store, &["--write"]);
+            let kept = place.path().join("store/quarantine/000001");
+            let kept = fs::read(kept.join(format!("{name:010}.seg"))).unwrap();
+            assert_eq!(kept, fs::read(file(&store, 1)).unwrap(), "{engine}");
+            if is_absent {
+                assert_eq!(ran.code, Some(1), "{engine}: {ran}");
+                assert_eq!(kinds(&json), ["renamed", "absent"], "{ran}");
+                assert_eq!(json["findings"][1]["first_height"], heights.0, "{ran}");
+                assert_eq!(json["findings"][1]["file"], "0000000002.seg", "{ran}");
+                fs::copy(&aside, file(&store, 2)).unwrap();
+            } else {
+                assert_eq!(kinds(&json), ["renamed"], "{ran}");
+                ran.ok();
+            }
+            check(&store).ok();
+            assert_eq!(digests(&store), digest, "{engine}");
+        }
+    }
+}
+
+/// What is under a segment's own name and is none stays, whatever else holds that segment: which of
+/// the two is the newer one is for a person to say. Neither is lost by a repair of something else.
+#[test]
+fn a_copy_beside_a_segment_without_a_header_is_told_and_not_lost() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, place.path(), Bodies::Segments, TIP);
+        let digest = digests(&store);
+        let sound = fs::read(file(&store, 1)).unwrap();
+        fs::copy(file(&store, 1), file(&store, 9)).unwrap();
+        super::flip(&file(&store, 1), 20);
+        super::scribble(&store);
+        let ran = repair(&store, &["--write"]);
+        assert_eq!(ran.code, Some(1), "{engine}: {ran}");
+        let json = ran.json();
+        assert!(json["left"].to_string().contains("move away"), "{ran}");
+        assert_eq!(fs::read(file(&store, 9)).unwrap(), sound, "{engine}");
+        fs::rename(file(&store, 1), place.path().join("away")).unwrap();
+        repair(&store, &["--write"]).ok();
+        assert_eq!(digests(&store), digest, "{engine}");
+    }
+}
