@@ -124,6 +124,17 @@ pub(super) struct Plan {
     pub keepable: Option<Height>,
     /// Something is left that stands between the blocks.
     pub is_blocked: bool,
+    /// The damage begins with the lowest block, so that there is no height to keep blocks up to.
+    is_all_lost: bool,
+}
+
+/// Whether blocks can be taken from the tip of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TipCut {
+    /// They can.
+    Possible,
+    /// Its state only follows blocks forward.
+    Refused,
 }
 
 /// The block that comes right before what is damaged, if there is one that is kept.
@@ -154,11 +165,33 @@ fn is_harmless(look: &Look, finding: &Finding) -> bool {
     finding.kind == Kind::Record && finding.blocks == 0 && finding.segment < last.max()
 }
 
+/// Whether nothing but the file of a finding stands behind the segment of the tip: it goes as
+/// everything does that was never committed.
+fn is_behind(look: &Look, finding: &Finding) -> bool {
+    let tip = look.tip.map(|tip| tip.place.segment.get());
+    let is_index_sound = || {
+        !look
+            .checked
+            .findings
+            .iter()
+            .any(|it| it.kind == Kind::Index)
+    };
+    finding.kind == Kind::Header
+        && finding.blocks == 0
+        && tip.is_some_and(|tip| finding.segment > Some(tip))
+        && is_index_sound()
+        && !is_stuck(look)
+}
+
 /// Plans a repair of what was found, with everything above `to` gone if that is said.
 ///
 /// # Errors
 /// `Height` when the height is not between tail and tip, or damage lies below it.
-pub(super) fn plan_of(look: &Look, to: Option<Height>) -> Result<Plan, RepairError> {
+pub(super) fn plan_of(
+    look: &Look,
+    to: Option<Height>,
+    tip_cut: TipCut,
+) -> Result<Plan, RepairError> {
     let checked = &look.checked;
     let mut plan = Plan::default();
     let names = Names::of(&look.files);
@@ -175,24 +208,29 @@ pub(super) fn plan_of(look: &Look, to: Option<Height>) -> Result<Plan, RepairErr
             to: own_name,
         });
     }
-    let mut is_index_damaged = false;
+    let (mut is_index_damaged, mut has_bad_behind) = (false, false);
     for finding in &checked.findings {
         match finding.kind {
             Kind::Index => is_index_damaged = true,
             Kind::Renamed if is_planned(&plan, finding) => {}
+            Kind::Header if is_behind(look, finding) => has_bad_behind = true,
             _ => leave(look, finding, to, &mut plan),
         }
     }
-    if let Some(to) = to {
-        check_height(checked, to, plan.keepable)?;
+    if plan.is_all_lost {
+        plan.keepable = None;
     }
-    plan_index(look, to, is_index_damaged, &mut plan);
+    match to {
+        Some(to) => check_height(checked, to, &plan)?,
+        None => plan.left.extend(advice(checked, &plan, tip_cut)),
+    }
+    plan_index(look, (to, tip_cut), is_index_damaged, &mut plan);
     let end = match to {
         Some(to) => look.blocks.placed(&look.view, to).ok().flatten(),
         // What is damaged is not beyond the commit point, and what is beyond goes with it later.
         None => look
             .tip
-            .filter(|_| checked.beyond.is_some() && !is_stuck(look)),
+            .filter(|_| (checked.beyond.is_some() || has_bad_behind) && !is_stuck(look)),
     };
     if let Some(end) = end {
         plan_cuts(look, end, &mut plan);
@@ -252,12 +290,14 @@ fn leave(look: &Look, finding: &Finding, to: Option<Height>, plan: &mut Plan) {
         ));
         return;
     }
+    let tail = look.checked.tail;
     let keepable = keepable(look, finding);
-    let keepable = keepable.filter(|it| look.checked.tail.is_some_and(|tail| it.get() >= tail));
+    let keepable = keepable.filter(|it| tail.is_some_and(|tail| it.get() >= tail));
     plan.keepable = match (plan.keepable, keepable) {
         (Some(known), Some(new)) => Some(known.min(new)),
         (known, new) => known.or(new),
     };
+    plan.is_all_lost |= keepable.is_none() && begins_the_blocks(look, finding);
     if to.is_some() {
         return;
     }
@@ -266,23 +306,71 @@ fn leave(look: &Look, finding: &Finding, to: Option<Height>, plan: &mut Plan) {
         (Some(first), Some(last)) => format!(" (blocks {first} to {last})"),
         _ => String::new(),
     };
-    let cut = keepable.map_or_else(
-        || "nothing below it is kept".to_owned(),
-        |height| format!("or repair with --to-height {height}, which gives up the blocks above"),
-    );
     let first = match finding.kind {
         Kind::Absent => "bring the file back from the archive or a copy",
         _ => "put a sound copy of the file in its place",
     };
-    plan.left
-        .push(format!("{place}{blocks}: {}: {first}, {cut}", finding.what));
+    let copies = look.files.iter().filter(|file| match file.kind {
+        SeenKind::Renamed { number, .. } => Some(number.get()) == finding.segment,
+        _ => false,
+    });
+    let copies: Vec<&str> = copies
+        .map(|file| &file.name[..])
+        .filter(|name| *name != place)
+        .collect();
+    let copies = match copies.join(", ") {
+        none if none.is_empty() => none,
+        names => format!("; of the same segment there is: {names}"),
+    };
+    plan.left.push(format!(
+        "{place}{blocks}: {}: {first}{copies}",
+        finding.what
+    ));
 }
 
-fn check_height(
-    checked: &Checked,
-    to: Height,
-    keepable: Option<Height>,
-) -> Result<(), RepairError> {
+/// Whether damage reaches down to the lowest block, as far as the index knows where that is.
+fn begins_the_blocks(look: &Look, finding: &Finding) -> bool {
+    let Some(tail) = look.checked.tail else {
+        return false;
+    };
+    if let Some(first) = finding.first_height {
+        return first <= tail;
+    }
+    let placed = look.blocks.placed(&look.view, Height::new(tail));
+    let placed = placed.ok().flatten().map(|it| it.place);
+    let at = finding.segment.zip(finding.offset);
+    at.zip(placed)
+        .is_some_and(|(at, placed)| at <= (placed.segment.get(), placed.offset))
+}
+
+/// What can be done about everything that is left together: said once, because only the height
+/// below all of it works.
+fn advice(checked: &Checked, plan: &Plan, tip_cut: TipCut) -> Option<String> {
+    if tip_cut == TipCut::Refused && (plan.keepable.is_some() || plan.is_all_lost) {
+        let what = "without a sound copy: the store keeps the unspent outputs of its tip, so no \
+                    blocks can be given up at the tip; import into a new store. Blocks that are \
+                    sound can be read and exported";
+        return Some(what.to_owned());
+    }
+    if plan.is_all_lost {
+        let what = "without a sound copy: the damage begins with the lowest block, so there is no \
+                    height to repair up to; import into a new store. Blocks that are sound can be \
+                    read and exported";
+        return Some(what.to_owned());
+    }
+    let (height, tip) = plan.keepable.zip(checked.tip)?;
+    let gives_up = match height.next().get() {
+        next if next > tip => "and gives up no block".to_owned(),
+        next if next == tip => format!("and gives up block {tip}"),
+        next => format!("and gives up blocks {next} to {tip}"),
+    };
+    Some(format!(
+        "without a sound copy: `repair --to-height {height}` keeps everything below the damage, \
+         {gives_up}"
+    ))
+}
+
+fn check_height(checked: &Checked, to: Height, plan: &Plan) -> Result<(), RepairError> {
     let (Some(tail), Some(tip)) = (checked.tail, checked.tip) else {
         let what = "the index has no block: `blocks index-rebuild` makes it again first";
         return Err(RepairError::Height(what.to_owned()));
@@ -292,7 +380,12 @@ fn check_height(
             "height {to} is not stored: blocks {tail} to {tip} are"
         )));
     }
-    match keepable {
+    if plan.is_all_lost {
+        return Err(RepairError::Height(format!(
+            "there is damage below height {to} too: it begins with the lowest block, {tail}"
+        )));
+    }
+    match plan.keepable {
         Some(keepable) if keepable < to => Err(RepairError::Height(format!(
             "there is damage below height {to} too: everything can be kept up to {keepable}"
         ))),
@@ -300,11 +393,20 @@ fn check_height(
     }
 }
 
-fn plan_index(look: &Look, to: Option<Height>, is_damaged: bool, plan: &mut Plan) {
+fn plan_index(
+    look: &Look,
+    (to, tip_cut): (Option<Height>, TipCut),
+    is_damaged: bool,
+    plan: &mut Plan,
+) {
     if is_damaged && to.is_none() && plan.is_blocked {
-        let what = "the index is damaged too, and is made again once the segments are whole or a \
-                    height is said";
-        plan.left.push(what.to_owned());
+        let or_height = match tip_cut {
+            TipCut::Possible => " or a height is said",
+            TipCut::Refused => "",
+        };
+        plan.left.push(format!(
+            "the index is damaged too, and is made again once the segments are whole{or_height}"
+        ));
         return;
     }
     if is_damaged {
@@ -347,6 +449,10 @@ fn plan_cuts(look: &Look, end: Placed, plan: &mut Plan) {
             _ => continue,
         };
         if number == own_number {
+            // A file without a header has no record to be cut behind.
+            if matches!(file.kind, SeenKind::Bad { .. }) {
+                continue;
+            }
             own = Some((name, file.bytes));
         } else if number > own_number {
             behind.push((number, name, file.bytes));

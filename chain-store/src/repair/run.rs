@@ -18,7 +18,7 @@ use storage_api::{Access, Durability, KvStore, WriteTxn};
 
 use super::check::Look;
 use super::disk::Mapped;
-use super::plan::{Plan, plan_of};
+use super::plan::{Plan, TipCut, plan_of};
 use super::quarantine::Quarantine;
 use super::{Action, RepairError, Repaired};
 use crate::any::{AnyStore, AnyWriteTxn};
@@ -77,9 +77,11 @@ pub fn repair(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Repaired, RepairError> {
     check_segments(store)?;
-    if to.is_some() {
-        check_state(store)?;
-    }
+    let tip_cut = match check_state(store) {
+        Ok(()) => TipCut::Possible,
+        Err(RepairError::WorldState) if to.is_none() => TipCut::Refused,
+        Err(error) => return Err(error),
+    };
     let is_dry = store.access() == Access::ReadOnly;
     let _held = if is_dry {
         None
@@ -90,7 +92,7 @@ pub fn repair(
     };
     let mut look = Look::take(store, progress)?;
     let found = look.checked.clone();
-    let mut plan = plan_of(&look, to)?;
+    let mut plan = plan_of(&look, to, tip_cut)?;
     let (left, keepable) = (plan.left.clone(), plan.keepable);
     let mut repaired = Repaired {
         found,
@@ -113,7 +115,7 @@ pub fn repair(
         // The height is reached, and what is left is planned without it.
         to = None;
         look = Look::take(store, progress)?;
-        plan = plan_of(&look, None)?;
+        plan = plan_of(&look, None, tip_cut)?;
         repaired.actions.extend(plan.actions.iter().cloned());
         repaired.left.clone_from(&plan.left);
         repaired.keepable_height = plan.keepable.map(Height::get);

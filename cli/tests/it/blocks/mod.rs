@@ -1,6 +1,7 @@
 //! Blocks in segments: imported, moved and copied; checked, repaired, cut, and what is removed
 //! kept.
 
+mod advice;
 mod check;
 mod cut;
 mod moved;

@@ -10,7 +10,7 @@ use super::{FIRST, TIP, check, digests, file, flip, hex};
 use crate::chain;
 use crate::support::{Ran, disk_engines, run, snapshot, url};
 
-fn import(store: &str, file: &Path, more: &[&str]) -> Ran {
+pub(super) fn import(store: &str, file: &Path, more: &[&str]) -> Ran {
     let args = ["import", "--from", "bitcoin", "--store", store];
     let file = file.to_str().unwrap();
     run(args
@@ -20,7 +20,7 @@ fn import(store: &str, file: &Path, more: &[&str]) -> Ran {
         .chain([file]))
 }
 
-fn block_file(folder: &Path, blocks: u32) -> std::path::PathBuf {
+pub(super) fn block_file(folder: &Path, blocks: u32) -> std::path::PathBuf {
     let path = folder.join(format!("{blocks}.dat"));
     fs::write(&path, chain::file(&chain::blocks(blocks))).unwrap();
     path
