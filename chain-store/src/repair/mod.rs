@@ -220,6 +220,17 @@ pub enum RepairError {
     /// The height that was named cannot be the tip.
     #[error("{0}")]
     Height(String),
+    /// The index cannot be made again up to the tip that it had.
+    #[error(
+        "sound records without a gap end with block {reach}: --to-height {reach} makes the index \
+         up to there"
+    )]
+    Gap {
+        /// The highest block that can be the tip.
+        reach: Height,
+        /// What is not there.
+        source: BlockError,
+    },
     /// A file could not be copied into the quarantine.
     #[error("cannot keep {what} in the quarantine")]
     Quarantine {

@@ -284,8 +284,8 @@ fn rename_all(tools: &Tools, actions: &[Action]) -> Result<(), RepairError> {
 ///
 /// # Errors
 /// [`RepairError`]: `Unsupported` without segments, `WorldState` where nothing says which block the
-/// state follows; `Blocks` with `Corruption` where the segments do not hold a whole chain, and then
-/// nothing is changed.
+/// state follows; `Height` for one above or below every record; `Gap`, or `Blocks` with `Corruption`, where
+/// the segments do not hold a whole chain. Nothing is changed then.
 pub fn index_rebuild(store: &Arc<AnyStore>, to: Option<Height>) -> Result<Rebuilt, RepairError> {
     check_segments(store)?;
     let folder = segments_of(store)?;
@@ -305,9 +305,34 @@ pub fn index_rebuild(store: &Arc<AnyStore>, to: Option<Height>) -> Result<Rebuil
         check_state(store)?;
     }
     let mut txn = store.begin_write()?;
-    let rebuilt = blocks.rebuild_to(&mut txn, &tools, to)?;
-    txn.commit(Durability::Durable)?;
-    Ok(rebuilt)
+    match blocks.rebuild_to(&mut txn, &tools, to) {
+        Ok(rebuilt) => {
+            txn.commit(Durability::Durable)?;
+            Ok(rebuilt)
+        }
+        Err(BlockError::OutOfRange { asked, tail, tip }) => {
+            let why = if asked > tip {
+                format!("the highest sound record is of block {tip}")
+            } else {
+                format!("the blocks begin with {tail}")
+            };
+            let what = format!("block {asked} cannot be the tip: {why}");
+            Err(RepairError::Height(what))
+        }
+        Err(source) if is_gap(&source) && check_state(store).is_ok() => {
+            drop(txn);
+            let reach = blocks.reach(&store.begin_read()?, &tools);
+            Err(match reach.ok().flatten() {
+                Some(reach) => RepairError::Gap { reach, source },
+                None => source.into(),
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_gap(error: &BlockError) -> bool {
+    matches!(error, BlockError::Store(error) if error.is_corruption())
 }
 
 /// Makes a height the tip: one commit, then file work. Doing it again finishes what was killed.

@@ -6,6 +6,7 @@
 //! chain that damage or an absent file cuts in two is an error that says where. Cost of making the
 //! index again: two reads of everything, and 40 bytes of memory for each record.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use seglog::tools::{Part, SeenKind, Tools};
@@ -55,6 +56,18 @@ struct Found {
     record: seglog::Height,
     link: Link,
 }
+
+/// What an index is to be made of.
+struct Wanted {
+    found: Vec<Found>,
+    /// Where it began; `None` for the lowest record.
+    tail: Option<Height>,
+    /// Its tip; `None` for the last record.
+    tip: Option<Height>,
+}
+
+/// Heights that are tried in search of the highest that the index can be made up to.
+const TRIED_MAX: usize = 16;
 
 /// The error of a log inside a walk.
 struct Stopped(BlockError);
@@ -189,20 +202,97 @@ impl<S: KvStore> SegmentBlocks<S> {
     /// index began is told by its row of totals; without that, the lowest record begins it.
     ///
     /// # Errors
-    /// `Store` with `Corruption` where the chain has a gap or does not reach the tip; nothing may
-    /// be committed then.
+    /// `OutOfRange` for a `tip` above or below every record; `Store` with `Corruption` where the chain has a
+    /// gap or does not reach the tip; nothing may be committed then.
     pub fn rebuild_to<W: WriteTxn>(
         &self,
         txn: &mut W,
         tools: &Tools,
         tip: Option<Height>,
     ) -> BlockResult<Rebuilt> {
-        let known_tip = self.known_tip(txn)?;
-        let rows = self.row_heights(txn)?;
-        let tail = match self.index.totals(txn) {
+        let Wanted {
+            found,
+            tail,
+            tip: known_tip,
+        } = self.wanted(txn, tools)?;
+        let heights = found.iter().map(|found| Height::new(found.link.height));
+        let ends = heights.clone().min().zip(heights.max());
+        if let Some((asked, (lowest, highest))) = tip.zip(ends) {
+            // Records of blocks that were pruned may still be there.
+            let lowest = tail.map_or(lowest, |tail| tail.max(lowest));
+            if asked < lowest || asked > highest {
+                return Err(BlockError::OutOfRange {
+                    asked,
+                    tail: lowest,
+                    tip: highest,
+                });
+            }
+        }
+        let wanted = tip.or(known_tip);
+        let hint = self.hint(txn, wanted);
+        let Some(last) = last_of(&found, wanted, hint) else {
+            let wanted = wanted.unwrap_or_default();
+            let of_index = match tip {
+                Some(_) => "",
+                None => ", which the index had as its tip",
+            };
+            let highest = ends.map_or_else(
+                || "there is none at all".to_owned(),
+                |(_, highest)| format!("the highest is of block {highest}"),
+            );
+            let what = format!("no sound record of block {wanted}{of_index}; {highest}");
+            return Err(Error::corruption("the segments", what).into());
+        };
+        let is_in_chain = chain_to(&found, last, tail)?;
+        self.index.clear(txn)?;
+        txn.delete_range(self.places, &KeyRange::all())?;
+        self.append_records(txn, tools, &is_in_chain)
+    }
+
+    /// The highest block up to which [`Self::rebuild_to`] makes the index, if there is one: where it
+    /// fails, this is what it can be asked for. Cost: a read of everything, and some 60 bytes of
+    /// memory for each record.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn reach<R: Reader>(&self, reader: &R, tools: &Tools) -> BlockResult<Option<Height>> {
+        let Wanted { found, tail, .. } = self.wanted(reader, tools)?;
+        let lowest = found.iter().map(|found| found.link.height).min();
+        let begin = tail.map_or(lowest, |tail| Some(tail.get()));
+        let (mut linked, mut ends) = (BTreeSet::new(), BTreeMap::new());
+        for Found { link, .. } in &found {
+            let below = link.height.checked_sub(1).map(|it| (it, link.parent));
+            let is_linked =
+                begin == Some(link.height) || below.is_some_and(|below| linked.contains(&below));
+            if is_linked {
+                linked.insert((link.height, link.hash));
+            }
+            // The last record of a height is the one that is taken, unless its place says another.
+            ends.insert(link.height, is_linked);
+        }
+        let reached = ends.into_iter().rev().filter(|(_, is_linked)| *is_linked);
+        let mut reached = reached.map(|(height, _)| Height::new(height));
+        Ok(reached.by_ref().take(TRIED_MAX).find(|height| {
+            let last = last_of(&found, Some(*height), self.hint(reader, Some(*height)));
+            last.is_some_and(|last| chain_to(&found, last, tail).is_ok())
+        }))
+    }
+
+    /// Where the index says that the record of a height is, if it can be asked.
+    fn hint<R: Reader>(&self, reader: &R, height: Option<Height>) -> Option<Placed> {
+        self.placed(reader, height?).ok().flatten()
+    }
+
+    /// What the index is to be made of, as far as records and what is left of it tell.
+    fn wanted<R: Reader>(&self, reader: &R, tools: &Tools) -> BlockResult<Wanted> {
+        let known_tip = self.known_tip(reader)?;
+        let rows = self.row_heights(reader)?;
+        let tail = match self.index.totals(reader) {
             // Only the row of totals tells the tail: the lowest of some rows is that of what is
             // left.
-            Ok(totals) if totals.blocks > 0 => self.index.known_heights(txn)?.map(|(tail, _)| tail),
+            Ok(totals) if totals.blocks > 0 => {
+                self.index.known_heights(reader)?.map(|(tail, _)| tail)
+            }
             _ => None,
         };
         let Search {
@@ -221,59 +311,9 @@ impl<S: KvStore> SegmentBlocks<S> {
             (Some(said), Some(by_rows)) if !is_damaged && !is_there(said) => Some(by_rows),
             (said, _) => said,
         };
-        let wanted = match tip {
-            Some(tip) => Some(tip),
-            None => believed(known_tip, rows.map(|(_, last)| last)),
-        };
+        let tip = believed(known_tip, rows.map(|(_, last)| last));
         let tail = believed(tail, rows.map(|(first, _)| first));
-        let hint = match wanted {
-            Some(height) => self.placed(txn, height).ok().flatten(),
-            None => None,
-        };
-        let last = last_of(&found, wanted, hint)?;
-        let is_in_chain = self.chain_to(&found, last, tail)?;
-        self.index.clear(txn)?;
-        txn.delete_range(self.places, &KeyRange::all())?;
-        self.append_records(txn, tools, &is_in_chain)
-    }
-
-    /// Which records are in the chain that ends with this one.
-    fn chain_to(
-        &self,
-        found: &[Found],
-        last: Option<usize>,
-        tail: Option<Height>,
-    ) -> BlockResult<Vec<bool>> {
-        let mut is_in_chain = vec![false; found.len()];
-        let Some(last) = last else {
-            return Ok(is_in_chain);
-        };
-        let mut wanted: Option<(u64, u64)> = None;
-        let mut lowest = 0;
-        for (at, Found { link, .. }) in found.iter().enumerate().take(last + 1).rev() {
-            if wanted.is_some_and(|wanted| wanted != (link.height, link.hash)) {
-                continue;
-            }
-            is_in_chain[at] = true;
-            lowest = link.height;
-            if tail.is_some_and(|tail| tail.get() == link.height) {
-                break;
-            }
-            match link.height.checked_sub(1) {
-                Some(below) => wanted = Some((below, link.parent)),
-                None => break,
-            }
-        }
-        let begins = found.iter().map(|found| found.link.height).min();
-        let begins = tail.map_or(begins, |tail| Some(tail.get()));
-        if begins.is_some_and(|begins| begins < lowest) {
-            let what = format!(
-                "no sound record of the block below {lowest}, and blocks from {} on are wanted",
-                begins.unwrap_or_default()
-            );
-            return Err(Error::corruption("the segments", what).into());
-        }
-        Ok(is_in_chain)
+        Ok(Wanted { found, tail, tip })
     }
 
     fn append_records<W: WriteTxn>(
@@ -312,27 +352,54 @@ impl<S: KvStore> SegmentBlocks<S> {
     }
 }
 
+/// Which records are in the chain that ends with this one.
+fn chain_to(found: &[Found], last: Option<usize>, tail: Option<Height>) -> BlockResult<Vec<bool>> {
+    let mut is_in_chain = vec![false; found.len()];
+    let Some(last) = last else {
+        return Ok(is_in_chain);
+    };
+    let mut wanted: Option<(u64, u64)> = None;
+    let mut lowest = 0;
+    for (at, Found { link, .. }) in found.iter().enumerate().take(last + 1).rev() {
+        if wanted.is_some_and(|wanted| wanted != (link.height, link.hash)) {
+            continue;
+        }
+        is_in_chain[at] = true;
+        lowest = link.height;
+        if tail.is_some_and(|tail| tail.get() == link.height) {
+            break;
+        }
+        match link.height.checked_sub(1) {
+            Some(below) => wanted = Some((below, link.parent)),
+            None => break,
+        }
+    }
+    let begins = found.iter().map(|found| found.link.height).min();
+    let begins = tail.map_or(begins, |tail| Some(tail.get()));
+    if begins.is_some_and(|begins| begins < lowest) {
+        let what = format!(
+            "no sound record of the block below {lowest}, and blocks from {} on are wanted",
+            begins.unwrap_or_default()
+        );
+        return Err(Error::corruption("the segments", what).into());
+    }
+    Ok(is_in_chain)
+}
+
 /// The record that ends the chain: that of the place, else the last one of the height, else the
-/// last.
-fn last_of(
-    found: &[Found],
-    wanted: Option<Height>,
-    hint: Option<Placed>,
-) -> BlockResult<Option<usize>> {
+/// last; `None` where the height has none.
+fn last_of(found: &[Found], wanted: Option<Height>, hint: Option<Placed>) -> Option<Option<usize>> {
     let Some(wanted) = wanted else {
-        return Ok(found.len().checked_sub(1));
+        return Some(found.len().checked_sub(1));
     };
     let is_of_height = |found: &Found| found.link.height == wanted.get();
     let by_place = hint.and_then(|hint| {
         let at = |found: &Found| found.record == hint.record && is_of_height(found);
         found.iter().position(at)
     });
-    let last = by_place.or_else(|| found.iter().rposition(is_of_height));
-    if last.is_none() {
-        let what = format!("no sound record of block {wanted}, which the index had as its tip");
-        return Err(Error::corruption("the segments", what).into());
-    }
-    Ok(last)
+    by_place
+        .or_else(|| found.iter().rposition(is_of_height))
+        .map(Some)
 }
 
 /// What a walk through all segments meets.

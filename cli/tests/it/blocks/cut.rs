@@ -60,6 +60,56 @@ fn an_index_is_not_made_of_half_a_chain() {
     }
 }
 
+/// A height above the last block of a sound store was called corruption, and a tip that the index
+/// had had: it is what was typed that is wrong.
+#[test]
+fn a_height_above_every_block_is_no_damage() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, place.path(), Bodies::Segments, TIP);
+        let before = super::snapshot_rows(&store);
+        let ran = blocks(&store, &["index-rebuild", "--to-height", "1000", "--write"]);
+        assert!(!ran.stderr.contains("corruption"), "{ran}");
+        assert!(!ran.stderr.contains("verify"), "{ran}");
+        let highest = format!("the highest sound record is of block {TIP}");
+        ran.refused(1, &["block 1000", &highest]);
+        let ran = blocks(&store, &["index-rebuild", "--to-height", "4", "--write"]);
+        ran.refused(1, &["block 4 cannot be the tip", "begin with 5"]);
+        assert_eq!(super::snapshot_rows(&store), before, "{engine}");
+    }
+}
+
+/// Where the last segment was lost, or one between, the error said what is not there and not which
+/// height can be asked for.
+#[test]
+fn the_height_up_to_which_an_index_can_be_made_is_named_and_works() {
+    for engine in disk_engines() {
+        for is_last in [true, false] {
+            let place = tempfile::tempdir().unwrap();
+            let store = made(engine, place.path(), Bodies::Segments, TIP);
+            let number = if is_last {
+                super::place(&store, TIP).0
+            } else {
+                2
+            };
+            let reach = super::heights_in(&store, number).0 - 1;
+            std::fs::remove_file(super::file(&store, number)).unwrap();
+            lose(&store, "blocks.hashes", None);
+            let before = super::snapshot_rows(&store);
+            let ran = blocks(&store, &["index-rebuild", "--write"]);
+            let named = format!("--to-height {reach} makes the index");
+            ran.refused(1, &[&named, "no sound record of"]);
+            assert_eq!(super::snapshot_rows(&store), before, "{engine}");
+            let to = reach.to_string();
+            let json = blocks(&store, &["index-rebuild", "--to-height", &to, "--write"]);
+            assert_eq!(json.ok().json()["tip_height"], reach, "{engine}");
+            let short = made(engine, &place.path().join("b"), Bodies::Segments, reach);
+            assert_eq!(digests(&store), digests(&short), "{engine}");
+            check(&store).ok();
+        }
+    }
+}
+
 #[test]
 fn blocks_go_at_the_tip_and_again() {
     for engine in disk_engines() {
