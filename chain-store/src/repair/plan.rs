@@ -246,8 +246,8 @@ pub(super) fn plan_of(
     Ok(plan)
 }
 
-/// Whether a segment that may be the only sound one of its number has the name of another, and would
-/// go with the files behind a cut.
+/// Whether a segment that may be the only sound one of its number has the name of another, and
+/// would go with the files behind a cut.
 fn is_stuck(look: &Look) -> bool {
     let names = Names::of(&look.files);
     look.files.iter().any(|file| match file.kind {

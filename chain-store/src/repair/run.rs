@@ -284,8 +284,8 @@ fn rename_all(tools: &Tools, actions: &[Action]) -> Result<(), RepairError> {
 ///
 /// # Errors
 /// [`RepairError`]: `Unsupported` without segments, `WorldState` where nothing says which block the
-/// state follows; `Height` for one above or below every record; `Gap`, or `Blocks` with `Corruption`, where
-/// the segments do not hold a whole chain. Nothing is changed then.
+/// state follows; `Height` for one above or below every record; `Gap`, or `Blocks` with
+/// `Corruption`, where the segments do not hold a whole chain. Nothing is changed then.
 pub fn index_rebuild(store: &Arc<AnyStore>, to: Option<Height>) -> Result<Rebuilt, RepairError> {
     check_segments(store)?;
     let folder = segments_of(store)?;

@@ -202,8 +202,8 @@ impl<S: KvStore> SegmentBlocks<S> {
     /// index began is told by its row of totals; without that, the lowest record begins it.
     ///
     /// # Errors
-    /// `OutOfRange` for a `tip` above or below every record; `Store` with `Corruption` where the chain has a
-    /// gap or does not reach the tip; nothing may be committed then.
+    /// `OutOfRange` for a `tip` above or below every record; `Store` with `Corruption` where the
+    /// chain has a gap or does not reach the tip; nothing may be committed then.
     pub fn rebuild_to<W: WriteTxn>(
         &self,
         txn: &mut W,
@@ -249,9 +249,9 @@ impl<S: KvStore> SegmentBlocks<S> {
         self.append_records(txn, tools, &is_in_chain)
     }
 
-    /// The highest block up to which [`Self::rebuild_to`] makes the index, if there is one: where it
-    /// fails, this is what it can be asked for. Cost: a read of everything, and some 60 bytes of
-    /// memory for each record.
+    /// The highest block up to which [`Self::rebuild_to`] makes the index, if there is one: where
+    /// it fails, this is what it can be asked for. Cost: a read of everything, and some 60 bytes
+    /// of memory for each record.
     ///
     /// # Errors
     /// `Store`.

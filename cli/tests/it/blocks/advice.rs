@@ -98,7 +98,7 @@ fn what_is_behind_the_tip_costs_no_block() {
         check(&store).ok();
         assert_eq!(digests(&store), digest, "{engine}");
 
-        // Where rows that say how far the blocks go may be lost, nothing is behind the tip for sure.
+        // Where rows that say how far the blocks go may be lost, nothing is surely behind the tip.
         fs::write(file(&store, 9), b"no segment").unwrap();
         super::lose(&store, "blocks.hashes", None);
         let ran = repair(&store, &["--write"]);
