@@ -122,6 +122,21 @@ impl Finding {
         place
     }
 
+    /// Takes in the finding of the next blocks, if that is of the same kind and file: a file
+    /// without its end has one of each block.
+    fn join(&mut self, next: &Self) -> bool {
+        let is_next = self.last_height.and_then(|last| last.checked_add(1)) == next.first_height;
+        let is_same =
+            (self.kind, self.segment, &self.file) == (next.kind, next.segment, &next.file);
+        if !is_same || !is_next || next.first_height.is_none() {
+            return false;
+        }
+        self.blocks = self.blocks.saturating_add(next.blocks);
+        self.last_height = next.last_height;
+        self.bytes = None;
+        true
+    }
+
     /// Adds the blocks behind one that was added, up to and with the last.
     fn add_up_to(&mut self, added: Height, last: Height) {
         let (added, last) = (added.get(), last.get());
@@ -178,6 +193,22 @@ impl Checked {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// The findings for people, by segment and block: those of the same kind and file about blocks
+    /// in a row are one, with the place and the words of the first.
+    #[must_use]
+    pub fn grouped(&self) -> Vec<Finding> {
+        let mut sorted: Vec<&Finding> = self.findings.iter().collect();
+        sorted.sort_by_key(|it| (it.segment, it.first_height, it.offset));
+        let mut grouped: Vec<Finding> = Vec::new();
+        for finding in sorted {
+            let is_in = grouped.last_mut().is_some_and(|last| last.join(finding));
+            if !is_in {
+                grouped.push(finding.clone());
+            }
+        }
+        grouped
     }
 }
 

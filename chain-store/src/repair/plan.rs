@@ -209,7 +209,7 @@ pub(super) fn plan_of(
         });
     }
     let (mut is_index_damaged, mut has_bad_behind) = (false, false);
-    for finding in &checked.findings {
+    for finding in &checked.grouped() {
         match finding.kind {
             Kind::Index => is_index_damaged = true,
             Kind::Renamed if is_planned(&plan, finding) => {}

@@ -108,12 +108,13 @@ pub(super) fn to_table(checked: &Checked) -> String {
         rows.push(("other files", checked.leftovers.join(", ")));
     }
     let mut text = facts(rows);
-    text.push_str(&match checked.findings.len() {
+    let findings = checked.grouped();
+    text.push_str(&match findings.len() {
         0 => "\n\nsound".to_owned(),
         1 => "\n\n1 finding:".to_owned(),
         count => format!("\n\n{count} findings:"),
     });
-    for finding in &checked.findings {
+    for finding in &findings {
         text.push_str(&format!("\n  {}: {}", finding.place(), finding.what));
     }
     text

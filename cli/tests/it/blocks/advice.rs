@@ -154,3 +154,29 @@ fn a_copy_beside_a_damaged_segment_is_named() {
         assert_eq!(digests(&store), digest, "{engine}");
     }
 }
+
+/// A segment that was cut short gave one line for each of its lost blocks, a hundred and more.
+#[test]
+fn blocks_in_a_row_are_one_line() {
+    for engine in disk_engines() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = made(engine, folder.path(), Bodies::Segments, TIP);
+        let last = super::heights_in(&store, 1).1;
+        let (number, offset, _) = place(&store, last - 6);
+        assert_eq!(number, 1);
+        let whole = fs::read(file(&store, 1)).unwrap();
+        let end = usize::try_from(offset).unwrap();
+        fs::write(file(&store, 1), &whole[..end + 20]).unwrap();
+        let json = check(&store).json();
+        let blocks = json["findings"].as_array().unwrap().iter();
+        let blocks: u64 = blocks.map(|it| it["blocks"].as_u64().unwrap()).sum();
+        assert_eq!(blocks, 7, "{json}");
+        let text = run(["blocks", "check", "--store", &store]);
+        assert!(text.text().contains("1 finding:"), "{text}");
+        let range = format!("7 blocks from {} to {last}", last - 6);
+        assert!(text.text().contains(&range), "{text}");
+        let left = repair(&store, &["--dry-run"]).json();
+        assert_eq!(left["left"].as_array().unwrap().len(), 2, "{left}");
+        assert_eq!(left["keepable_height"], last - 7, "{left}");
+    }
+}
