@@ -29,6 +29,12 @@ use storage_api::{Cursor, KeyRange, KvStore, Reader};
 use super::{Action, Finding, RepairError};
 use crate::any::{AnyReadTxn, AnyStore};
 
+/// Table of heights by hash.
+pub(super) const HASHES: &str = "blocks.hashes";
+
+/// Table of places of transactions.
+pub(super) const TXS: &str = "blocks.txs";
+
 /// Version of the report.
 const SCHEMA: u32 = 1;
 
@@ -133,7 +139,8 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Keeps the rows of a table, all or those above a height.
+    /// Keeps the rows of a table, all or those above a height. Cost: a read of what is kept, or of
+    /// the whole table where its keys do not begin with the height.
     pub(super) fn keep_rows(
         &mut self,
         (store, view): (&AnyStore, &AnyReadTxn),
@@ -144,9 +151,13 @@ impl Quarantine {
         let Ok(id) = store.catalogue().id(table) else {
             return Ok(());
         };
-        let range = above.map_or_else(KeyRange::all, |above| {
-            KeyRange::from_key(&above.next().get().to_be_bytes())
-        });
+        let above_in_row = above.filter(|_| has_height_inside(table));
+        let range = match above {
+            Some(above) if above_in_row.is_none() => {
+                KeyRange::from_key(&above.next().get().to_be_bytes())
+            }
+            _ => KeyRange::all(),
+        };
         let file = format!("{table}.jsonl");
         let path = self.folder.join(&file);
         let explain = |source| lost(&path, source);
@@ -154,6 +165,9 @@ impl Quarantine {
         let mut rows = 0;
         let mut cursor = view.cursor(id, range)?;
         while let Some(row) = cursor.next()? {
+            if above_in_row.is_some_and(|above| height_of(row.key, row.value) <= Some(above)) {
+                continue;
+            }
             rows += 1;
             let (key, value) = (hex(row.key), hex(row.value));
             writeln!(
@@ -221,6 +235,24 @@ impl From<LogError> for Failed {
     fn from(error: LogError) -> Self {
         Self(error.into())
     }
+}
+
+/// Whether the height of a row is not what its key begins with.
+fn has_height_inside(table: &str) -> bool {
+    [HASHES, TXS].contains(&table)
+}
+
+/// The height in a row of hashes, which is its value, or of places of transactions, which have no
+/// value: `docs/format/kv-blocks.md`. A row that is neither has none.
+fn height_of(key: &[u8], value: &[u8]) -> Option<Height> {
+    let height = if value.is_empty() {
+        let (rest, _position) = key.split_last_chunk::<4>()?;
+        let (_, height) = rest.split_last_chunk::<8>()?;
+        u64::from_be_bytes(*height)
+    } else {
+        u64::from_le_bytes(value.try_into().ok()?)
+    };
+    Some(Height::new(height))
 }
 
 fn lost(path: &Path, source: io::Error) -> RepairError {

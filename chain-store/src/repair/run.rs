@@ -19,7 +19,7 @@ use storage_api::{Access, Durability, KvStore, WriteTxn};
 use super::check::Look;
 use super::disk::Mapped;
 use super::plan::{Plan, TipCut, plan_of};
-use super::quarantine::Quarantine;
+use super::quarantine::{HASHES, Quarantine, TXS};
 use super::{Action, RepairError, Repaired};
 use crate::any::{AnyStore, AnyWriteTxn};
 use crate::bodies::{Blocks, Bodies, Cleanup, Held, chain_tag, segments_of};
@@ -226,7 +226,8 @@ fn keep(
             }
             Action::TruncateIndex { to_height, .. } => {
                 let above = Some(Height::new(*to_height));
-                for table in ["blocks.index", "blocks.places", "blocks.tx-ids"] {
+                let by_height = ["blocks.index", "blocks.places", "blocks.tx-ids"];
+                for table in by_height.into_iter().chain([HASHES, TXS]) {
                     quarantine.keep_rows((store, &look.view), table, above, &why_cut)?;
                 }
                 quarantine.keep_rows((store, &look.view), "blocks.state", None, "replaced")?;
