@@ -126,6 +126,8 @@ pub(super) struct Plan {
     pub is_blocked: bool,
     /// The damage begins with the lowest block, so that there is no height to keep blocks up to.
     is_all_lost: bool,
+    /// The blocks may not open, not even to be read, while this is left: a name is wrong.
+    keeps_closed: bool,
 }
 
 /// Whether blocks can be taken from the tip of a store.
@@ -282,6 +284,7 @@ fn leave(look: &Look, finding: &Finding, to: Option<Height>, plan: &mut Plan) {
         return;
     }
     plan.is_blocked = true;
+    plan.keeps_closed |= finding.kind == Kind::Renamed;
     if finding.kind == Kind::Renamed {
         plan.left.push(format!(
             "{place}: {}: move away what is under that segment's own name, and a repair gives it \
@@ -346,17 +349,26 @@ fn begins_the_blocks(look: &Look, finding: &Finding) -> bool {
 /// What can be done about everything that is left together: said once, because only the height
 /// below all of it works.
 fn advice(checked: &Checked, plan: &Plan, tip_cut: TipCut) -> Option<String> {
-    if tip_cut == TipCut::Refused && (plan.keepable.is_some() || plan.is_all_lost) {
-        let what = "without a sound copy: the store keeps the unspent outputs of its tip, so no \
-                    blocks can be given up at the tip; import into a new store. Blocks that are \
-                    sound can be read and exported";
-        return Some(what.to_owned());
-    }
-    if plan.is_all_lost {
-        let what = "without a sound copy: the damage begins with the lowest block, so there is no \
-                    height to repair up to; import into a new store. Blocks that are sound can be \
-                    read and exported";
-        return Some(what.to_owned());
+    let is_lost = plan.keepable.is_some() || plan.is_all_lost;
+    let why = match tip_cut {
+        TipCut::Refused if is_lost => {
+            "the store keeps the unspent outputs of its tip, so no blocks can be given up there"
+        }
+        _ if plan.is_all_lost => {
+            "the damage begins with the lowest block, so there is no height to repair up to"
+        }
+        _ => "",
+    };
+    if !why.is_empty() {
+        let is_index_damaged = checked.findings.iter().any(|it| it.kind == Kind::Index);
+        let until = if plan.keeps_closed || is_index_damaged {
+            ""
+        } else {
+            "; until then blocks that are sound can be read and exported"
+        };
+        return Some(format!(
+            "without a sound copy: {why}; import into a new store{until}"
+        ));
     }
     let (height, tip) = plan.keepable.zip(checked.tip)?;
     let gives_up = match height.next().get() {
