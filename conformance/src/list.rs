@@ -512,6 +512,10 @@ macro_rules! for_each_case {
                     "A branch takes another's place in one commit.";
                 many_transactions_in_one_block: "A block may have thousands of transactions.";
                 staging_alone_leaves_nothing: "A block that is only staged leaves nothing.";
+                blocks_are_appended_in_another_order_than_staged:
+                    "Blocks are staged in any order and appended in that of the chain.";
+                a_staged_block_outlives_its_rival:
+                    "A staged block can be appended after a rival was appended and cut away.";
                 the_form_that_commits_itself_means_the_same:
                     "The form that commits by itself means the same.";
                 random_chains_against_the_model:

@@ -7,7 +7,7 @@ use storage_api::blocks::{BlockError, BlockQuery, BlockResult, BlockTotals, Heig
 use storage_api::{KeyRange, TableId};
 
 use crate::case::{CaseError, CaseResult, ensure, ensure_eq};
-use crate::chain::{BlockWrite, Blocks, ModelChain, OwnedBlock, hash_of, tx_of};
+use crate::chain::{BlockWrite, Blocks, ModelChain, OwnedBlock, Step, hash_of, tx_of};
 use crate::lab::Lab;
 use crate::ops::{Dice, scaled};
 
@@ -496,6 +496,56 @@ pub(crate) fn staging_alone_leaves_nothing(lab: &Lab) -> CaseResult {
     change(&*s, |txn| txn.append(next.borrowed()).map(|_| ()))?;
     chain.blocks.push(next);
     chain.is_seen_by(&*s.read()?, "after appending what was staged before")
+}
+
+pub(crate) fn blocks_are_appended_in_another_order_than_staged(lab: &Lab) -> CaseResult {
+    let name = "blocks_are_appended_in_another_order_than_staged";
+    let (s, mut chain) = grown(lab, name, 3)?;
+    let mut dice = Dice::of("the next four");
+    let first = chain.blocks.len();
+    for _ in 0..4 {
+        let next = chain.next(1, &mut dice)?;
+        chain.blocks.push(next);
+    }
+    let backwards = chain.blocks[first..].iter().rev();
+    let backwards: Vec<_> = backwards.map(OwnedBlock::borrowed).collect();
+    s.stage_then(&backwards, &[3, 2, 1, 0].map(Step::Append))?;
+    chain.is_seen_by(&*s.read()?, "staged from the newest down")?;
+    let next = chain.next(1, &mut dice)?;
+    change(&*s, |txn| txn.append(next.borrowed()).map(|_| ()))?;
+    chain.blocks.push(next);
+    let tip = chain.blocks[first].height;
+    change(&*s, |txn| txn.truncate(Some(tip)))?;
+    chain.truncate(Some(tip));
+    chain.is_seen_by(&*s.read()?, "cut back among them")
+}
+
+pub(crate) fn a_staged_block_outlives_its_rival(lab: &Lab) -> CaseResult {
+    let (s, mut chain) = grown(lab, "a_staged_block_outlives_its_rival", 3)?;
+    let mut dice = Dice::of("two of one height");
+    let fork = chain.blocks[2].height;
+    for view_is_open in [false, true] {
+        let (worse, better) = (chain.next(2, &mut dice)?, chain.next(3, &mut dice)?);
+        let old = chain.clone();
+        let view = view_is_open.then(|| s.read()).transpose()?;
+        let rivals = [better.borrowed(), worse.borrowed()];
+        let steps = [Step::Append(1), Step::Truncate(fork), Step::Append(0)];
+        s.stage_then(&rivals, &steps)?;
+        chain.blocks.push(better);
+        chain.is_seen_by(&*s.read()?, "the staged block in its rival's place")?;
+        if let Some(view) = view {
+            old.is_seen_by(&*view, "a view from before both")?;
+        }
+        let next = chain.next(1, &mut dice)?;
+        change(&*s, |txn| txn.append(next.borrowed()).map(|_| ()))?;
+        chain.blocks.push(next);
+        change(&*s, |txn| txn.prune(old.blocks[0].height))?;
+        chain.is_seen_by(&*s.read()?, "once the view is gone")?;
+        change(&*s, |txn| txn.truncate(Some(fork)))?;
+        chain.truncate(Some(fork));
+        chain.is_seen_by(&*s.read()?, "cut back below both")?;
+    }
+    Ok(())
 }
 
 pub(crate) fn the_form_that_commits_itself_means_the_same(lab: &Lab) -> CaseResult {

@@ -8,7 +8,7 @@ mod model;
 mod probe;
 
 pub(crate) use model::{ModelChain, OwnedBlock, hash_of, tx_of};
-pub(crate) use probe::{BlockRead, BlockWrite, Blocks, Over};
+pub(crate) use probe::{BlockRead, BlockWrite, Blocks, Over, Step};
 
 use std::sync::Arc;
 

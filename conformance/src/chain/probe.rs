@@ -9,7 +9,7 @@ use storage_api::blocks::{
     AutoCommit, BlockHash, BlockInfo, BlockQuery, BlockRef, BlockResult, BlockStore, BlockTotals,
     Height, NewBlock, TxId, TxPlace,
 };
-use storage_api::{KvStore, Reader, Savepoint, TableId, WriteTxn};
+use storage_api::{Durability, Error, KvStore, Reader, Savepoint, TableId, WriteTxn};
 
 use crate::probe::StoreProbe;
 
@@ -50,8 +50,19 @@ pub(crate) trait Blocks: Send + Sync {
     fn write(&self) -> BlockResult<Box<dyn BlockWrite + '_>>;
     /// Stages a block and forgets it.
     fn stage_only(&self, block: NewBlock<'_>) -> BlockResult<()>;
+    /// Stages all blocks in this order, then takes the steps, each in a transaction of its own.
+    fn stage_then(&self, blocks: &[NewBlock<'_>], steps: &[Step]) -> BlockResult<()>;
     /// The form that commits by itself.
     fn auto(&self) -> &dyn AutoBlocks;
+}
+
+/// What is done with blocks that were staged before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Appends the staged block of this index.
+    Append(usize),
+    /// Makes the block at this height the tip.
+    Truncate(Height),
 }
 
 /// [`AutoCommit`].
@@ -197,6 +208,25 @@ impl<S: KvStore, B: BlockStore> Blocks for Over<S, B> {
 
     fn stage_only(&self, block: NewBlock<'_>) -> BlockResult<()> {
         self.0.blocks().stage(block).map(drop)
+    }
+
+    fn stage_then(&self, blocks: &[NewBlock<'_>], steps: &[Step]) -> BlockResult<()> {
+        let staged = blocks.iter().map(|block| self.0.blocks().stage(*block));
+        let staged = staged.map(|block| block.map(Some));
+        let mut staged = staged.collect::<BlockResult<Vec<_>>>()?;
+        for step in steps {
+            match step {
+                Step::Append(index) => {
+                    let block = staged.get_mut(*index).and_then(Option::take);
+                    let block = block.ok_or_else(|| Error::invalid("a block is appended once"))?;
+                    let mut txn = self.0.store().begin_write()?;
+                    self.0.blocks().append(&mut txn, block)?;
+                    txn.commit(Durability::Durable)?;
+                }
+                Step::Truncate(tip) => self.0.truncate(Some(*tip))?,
+            }
+        }
+        Ok(())
     }
 
     fn auto(&self) -> &dyn AutoBlocks {
