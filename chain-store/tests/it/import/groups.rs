@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use chain_store::{AnyStore, BitcoinImport, Bodies, ContentDigest, EngineName, ImportError};
+use chain_store::{AnyStore, BitcoinImport, Bodies, EngineName, ImportError};
 use storage_api::{ChecksumSetting, Durability, KvStore, ReadTxn};
 
+use super::ground::{Content, content, grounds};
 use crate::regtest::{block_file, coinbase_alone, spends_nothing};
 
 const LEVELS: [Durability; 3] = [
@@ -42,16 +43,8 @@ impl Place {
         (import.report().blocks, import.report().known_blocks, ended)
     }
 
-    /// A digest of all content but places of bodies, which a block that was refused moves.
-    fn digest(&self) -> String {
-        let view = self.store.begin_read().unwrap();
-        let blocks = chain_store::Blocks::open(&self.store).unwrap();
-        let blocks = chain_store::BlocksDigest::compute(&blocks, &view, &mut |_| {}).unwrap();
-        let all = ContentDigest::compute(&view, self.store.catalogue(), &mut |_| {}).unwrap();
-        match chain_store::Bodies::of(self.store.catalogue()).unwrap() {
-            Some(Bodies::Segments) => format!("{blocks:?}"),
-            _ => format!("{blocks:?} {all}"),
-        }
+    fn digest(&self) -> Content {
+        content(&self.store)
     }
 
     fn commits(&self) -> u64 {
@@ -69,30 +62,25 @@ fn a_block_that_is_refused_takes_none_of_its_group_with_it() {
     let (whole_file, bad_file) = (dir.path().join("whole.dat"), dir.path().join("bad.dat"));
     fs::write(&whole_file, whole).unwrap();
     fs::write(&bad_file, bad).unwrap();
-    for engine in EngineName::compiled() {
-        for bodies in Bodies::ALL {
-            if engine == EngineName::Mem && bodies == Bodies::Segments {
-                continue;
-            }
-            let undisturbed = place(engine, bodies);
-            let (stored, _, ended) = undisturbed.import(&whole_file, Durability::Durable);
-            assert!(ended.is_ok() && stored == 30, "{ended:?}");
-            let expected = undisturbed.digest();
-            for level in LEVELS {
-                let context = format!("{engine}, {bodies}, {level:?}");
-                let place = place(engine, bodies);
-                let before = place.commits();
-                let (stored, _, ended) = place.import(&bad_file, level);
-                let is_output = matches!(ended, Err(ImportError::MissingOutput { .. }));
-                assert!(is_output, "{context}: {ended:?}");
-                assert_eq!(stored, 20, "{context}");
-                let commits = if level == Durability::Durable { 20 } else { 1 };
-                assert_eq!(place.commits() - before, commits, "{context}");
-                let (stored, known, ended) = place.import(&whole_file, level);
-                assert!(ended.is_ok(), "{context}: {ended:?}");
-                assert_eq!((stored, known), (10, 20), "{context}");
-                assert_eq!(place.digest(), expected, "{context}");
-            }
+    for (engine, bodies) in grounds() {
+        let undisturbed = place(engine, bodies);
+        let (stored, _, ended) = undisturbed.import(&whole_file, Durability::Durable);
+        assert!(ended.is_ok() && stored == 30, "{ended:?}");
+        let expected = undisturbed.digest();
+        for level in LEVELS {
+            let context = format!("{engine}, {bodies}, {level:?}");
+            let place = place(engine, bodies);
+            let before = place.commits();
+            let (stored, _, ended) = place.import(&bad_file, level);
+            let is_output = matches!(ended, Err(ImportError::MissingOutput { .. }));
+            assert!(is_output, "{context}: {ended:?}");
+            assert_eq!(stored, 20, "{context}");
+            let commits = if level == Durability::Durable { 20 } else { 1 };
+            assert_eq!(place.commits() - before, commits, "{context}");
+            let (stored, known, ended) = place.import(&whole_file, level);
+            assert!(ended.is_ok(), "{context}: {ended:?}");
+            assert_eq!((stored, known), (10, 20), "{context}");
+            assert_eq!(place.digest(), expected, "{context}");
         }
     }
 }
@@ -121,33 +109,28 @@ fn a_group_knows_the_blocks_that_wait_in_it() {
         fs::write(&path, bytes).unwrap();
         path
     });
-    for engine in EngineName::compiled() {
-        for bodies in Bodies::ALL {
-            if engine == EngineName::Mem && bodies == Bodies::Segments {
-                continue;
-            }
-            for level in LEVELS {
-                let context = format!("{engine}, {bodies}, {level:?}");
-                let results = files.each_ref().map(|file| {
-                    let place = place(engine, bodies);
-                    let (stored, known, ended) = place.import(file, level);
-                    (stored, known, ended, place.digest())
-                });
-                let [twice, fork, orphan] = results;
-                assert!(twice.2.is_ok(), "{context}: {:?}", twice.2);
-                assert_eq!((twice.0, twice.1), (20, 10), "{context}");
-                let Err(ImportError::Fork { parent, tip, .. }) = fork.2 else {
-                    panic!("{context}: {:?}", fork.2);
-                };
-                assert_eq!((parent.get(), tip.get()), (10, 20), "{context}");
-                let Err(ImportError::MissingParent { height, .. }) = orphan.2 else {
-                    panic!("{context}: {:?}", orphan.2);
-                };
-                assert_eq!(height.get(), 20, "{context}");
-                assert_eq!((fork.0, orphan.0), (20, 20), "{context}");
-                assert_eq!(twice.3, fork.3, "{context}");
-                assert_eq!(twice.3, orphan.3, "{context}");
-            }
+    for (engine, bodies) in grounds() {
+        for level in LEVELS {
+            let context = format!("{engine}, {bodies}, {level:?}");
+            let results = files.each_ref().map(|file| {
+                let place = place(engine, bodies);
+                let (stored, known, ended) = place.import(file, level);
+                (stored, known, ended, place.digest())
+            });
+            let [twice, fork, orphan] = results;
+            assert!(twice.2.is_ok(), "{context}: {:?}", twice.2);
+            assert_eq!((twice.0, twice.1), (20, 10), "{context}");
+            let Err(ImportError::Fork { parent, tip, .. }) = fork.2 else {
+                panic!("{context}: {:?}", fork.2);
+            };
+            assert_eq!((parent.get(), tip.get()), (10, 20), "{context}");
+            let Err(ImportError::MissingParent { height, .. }) = orphan.2 else {
+                panic!("{context}: {:?}", orphan.2);
+            };
+            assert_eq!(height.get(), 20, "{context}");
+            assert_eq!((fork.0, orphan.0), (20, 20), "{context}");
+            assert_eq!(twice.3, fork.3, "{context}");
+            assert_eq!(twice.3, orphan.3, "{context}");
         }
     }
 }

@@ -14,12 +14,13 @@ use std::sync::Arc;
 use chain_store::bitcoin::BlockFile;
 use chain_store::chain_files::{FileReader, ReadOptions};
 use chain_store::{
-    AnyStore, BitcoinImport, Blocks, BlocksDigest, Bodies, ContentDigest, Coverage, EngineName,
-    FileImport, ImportError,
+    AnyStore, BitcoinImport, Blocks, Bodies, Coverage, EngineName, FileImport, ImportError,
 };
 use conformance::scaled;
 use storage_api::blocks::{BlockHash, BlockQuery, BlockStore, Height};
 use storage_api::{ChecksumSetting, Durability, KvStore};
+
+use super::ground::{Content, content, grounds};
 
 /// What is imported into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +42,7 @@ impl Ground {
     };
 
     fn all() -> impl Iterator<Item = Self> {
-        EngineName::compiled().flat_map(|engine| {
-            let both = Bodies::ALL.into_iter();
-            both.map(move |bodies| Self { engine, bodies })
-                .filter(|ground| *ground == Self::MEMORY || ground.engine != EngineName::Mem)
-        })
+        grounds().map(|(engine, bodies)| Self { engine, bodies })
     }
 }
 
@@ -143,17 +140,6 @@ impl Format {
 }
 
 impl Target {
-    /// A digest of all content but the places of bodies in segments, which a block that was refused
-    /// moves.
-    fn digest(&self) -> (BlocksDigest, Option<ContentDigest>) {
-        let view = self.store.begin_read().unwrap();
-        let blocks = Blocks::open(&self.store).unwrap();
-        let digest = BlocksDigest::compute(&blocks, &view, &mut |_| {}).unwrap();
-        let rows = (blocks.bodies() == Bodies::Store)
-            .then(|| ContentDigest::compute(&view, self.store.catalogue(), &mut |_| {}).unwrap());
-        (digest, rows)
-    }
-
     fn blocks(&self) -> Vec<(BlockHash, Vec<u8>)> {
         let blocks = Blocks::open(&self.store).unwrap();
         let view = self.store.begin_read().unwrap();
@@ -176,7 +162,7 @@ struct Undisturbed {
     folder: tempfile::TempDir,
     good: Vec<u8>,
     blocks: Vec<(BlockHash, Vec<u8>)>,
-    digest: (BlocksDigest, Option<ContentDigest>),
+    digest: Content,
 }
 
 impl Undisturbed {
@@ -191,7 +177,7 @@ impl Undisturbed {
             ground,
             format,
             blocks: store.blocks(),
-            digest: store.digest(),
+            digest: content(&store.store),
             folder,
             good,
         }
@@ -220,7 +206,7 @@ impl Undisturbed {
             .unwrap_or_else(|error| panic!("{context}: {error}"));
         let kept = kept.len() as u64;
         assert_eq!(counts, (self.blocks.len() as u64 - kept, kept), "{context}");
-        assert_eq!(store.digest(), self.digest, "{context}");
+        assert_eq!(content(&store.store), self.digest, "{context}");
     }
 }
 
@@ -316,9 +302,9 @@ fn every_hostile_file_is_told_and_leaves_a_chain() {
             }
             // The same again stores nothing new and says the same.
             let (store, _) = whole.attack(&bytes);
-            let before = store.digest();
+            let before = content(&store.store);
             let again = format.import(&store, &whole.write(&bytes));
-            assert_eq!(store.digest(), before, "{context}, again");
+            assert_eq!(content(&store.store), before, "{context}, again");
             match (&outcome, &again) {
                 (Ok((stored, known)), Ok(again)) => assert_eq!(*again, (0, stored + known)),
                 (Err(first), Err(again)) => assert_eq!(text(first), text(again), "{context}"),
@@ -396,7 +382,7 @@ fn a_good_file_of_another_chain_is_refused_at_its_record() {
         let is_other = matches!(error, ImportError::OtherBlock { .. });
         assert!(is_other, "{ground}, {name}: {error}");
         check_place(&error, record, 0..=other.metadata().unwrap().len());
-        assert_eq!(store.digest(), whole.digest, "{ground}, {format:?}");
+        assert_eq!(content(&store.store), whole.digest, "{ground}, {format:?}");
     }
 }
 

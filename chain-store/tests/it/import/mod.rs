@@ -1,6 +1,7 @@
 //! Bitcoin import on every compiled engine: the fixtures of its rows and the real first blocks.
 
 mod files;
+mod ground;
 mod groups;
 mod hostile;
 mod pruned;

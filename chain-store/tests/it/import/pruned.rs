@@ -14,12 +14,13 @@ use std::sync::Arc;
 use chain_store::bitcoin::BlockFile;
 use chain_store::chain_files::{FileReader, ReadOptions};
 use chain_store::{
-    AntelopeState, AnyStore, BitcoinImport, Blocks, BlocksDigest, Bodies, ContentDigest, Coverage,
-    EngineName, FileImport, ImportError, ImportReport, repair,
+    AntelopeState, AnyStore, BitcoinImport, Blocks, Bodies, Coverage, EngineName, FileImport,
+    ImportError, ImportReport, repair,
 };
 use storage_api::blocks::{BlockHash, BlockStore, Height, NewBlock, TxId};
 use storage_api::{ChecksumSetting, Durability, KvStore, ReadTxn, WriteTxn};
 
+use super::ground::{Content, content, grounds};
 use crate::regtest::{block_file, coinbase_alone};
 
 const LEVELS: [Durability; 3] = [
@@ -61,12 +62,6 @@ fn blocks_of(file: &Path) -> Vec<Read> {
         });
     }
     blocks
-}
-
-fn grounds() -> impl Iterator<Item = (EngineName, Bodies)> {
-    EngineName::compiled()
-        .flat_map(|engine| Bodies::ALL.map(|bodies| (engine, bodies)))
-        .filter(|ground| *ground != (EngineName::Mem, Bodies::Segments))
 }
 
 struct Place {
@@ -129,14 +124,8 @@ impl Place {
         self.store.begin_read().unwrap().commit_seq().unwrap().get()
     }
 
-    /// A digest of all blocks, and of all rows but places of bodies in segments.
-    fn digest(&self) -> (BlocksDigest, Option<ContentDigest>) {
-        let view = self.store.begin_read().unwrap();
-        let blocks = Blocks::open(&self.store).unwrap();
-        let digest = BlocksDigest::compute(&blocks, &view, &mut |_| {}).unwrap();
-        let rows = (blocks.bodies() == Bodies::Store)
-            .then(|| ContentDigest::compute(&view, self.store.catalogue(), &mut |_| {}).unwrap());
-        (digest, rows)
+    fn digest(&self) -> Content {
+        content(&self.store)
     }
 
     fn has_preamble(&self) -> bool {
