@@ -224,6 +224,23 @@ impl Operation {
         self.batch().is_some() || self.block().is_some()
     }
 
+    /// Whether chance in an engine may move its figure by more than is granted: a step more in a
+    /// cache or in a list shows in a lookup, in a batch and in a row of a scan that is a block of
+    /// its own.
+    #[must_use]
+    pub const fn is_moved_by_chance(self) -> bool {
+        self.batch().is_some()
+            || matches!(
+                self,
+                Self::GetHit
+                    | Self::GetMiss
+                    | Self::GetWith
+                    | Self::Seek
+                    | Self::ScanForward
+                    | Self::ScanReverse
+            )
+    }
+
     /// Whether it takes a cursor anew each time.
     #[must_use]
     pub const fn takes_cursor(self) -> bool {

@@ -4,7 +4,15 @@
 //! The program calls [`measured_region`] for one form of one case after the other; callgrind counts
 //! inside that function alone and writes a file each time it returns, so that set-up, loading and
 //! warming are not in it. The program prints one line for each of these files, in the same order.
-//! Invariant: every line has its file, or the whole count is an error.
+//!
+//! RocksDB names the blocks in its cache by a number that it draws when a database is made, so that
+//! a lookup takes 12 or 39 instructions more for each two blocks that fall into one chain, and it
+//! draws the heights of the lists that it writes into. What this moves is therefore counted on
+//! [`stores`] databases of each form, and the least counts: what the engine and our code take
+//! without that bad luck.
+//!
+//! Invariants: every line has its file, or the whole count is an error; all forms have as many
+//! stores.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -72,6 +80,15 @@ pub const fn rows_of(extent: Extent, value_bytes: usize) -> usize {
     }
 }
 
+/// On how many stores of each form of an engine that is counted which chance moves.
+#[must_use]
+pub const fn stores(engine: EngineName) -> usize {
+    match engine {
+        EngineName::Rocks => 5,
+        _ => 1,
+    }
+}
+
 /// Does the operation; what callgrind counts.
 ///
 /// # Errors
@@ -95,18 +112,24 @@ pub fn serve(
 ) -> Result<()> {
     for &value_bytes in value_sizes(extent) {
         let rows = Arc::new(Rows::new(rows_of(extent, value_bytes), value_bytes));
-        let mut subjects: Vec<Named> = Vec::new();
-        for form in Form::ALL {
-            let made = subjects::make(engine, form, &rows, dir)
-                .with_context(|| format!("{} {engine}", form.name()))?;
-            subjects.extend(made);
-        }
-        for case in cases(extent, value_bytes) {
-            for Named { form, subject } in &mut subjects {
-                if subject.has(case.operation) {
-                    let count = count(&mut **subject, case, *form, allocations)
-                        .with_context(|| format!("{case}, {}", form.name()))?;
-                    writeln!(out, "{}", serde_json::to_string(&count)?)?;
+        for store in 0..stores(engine) {
+            let dir = dir.join(format!("store-{store}"));
+            let mut subjects: Vec<Named> = Vec::new();
+            for form in Form::ALL {
+                let made = subjects::make(engine, form, &rows, &dir)
+                    .with_context(|| format!("{} {engine}", form.name()))?;
+                subjects.extend(made);
+            }
+            for case in cases(extent, value_bytes) {
+                if store > 0 && !case.operation.is_moved_by_chance() {
+                    continue;
+                }
+                for Named { form, subject } in &mut subjects {
+                    if subject.has(case.operation) {
+                        let count = count(&mut **subject, case, *form, allocations)
+                            .with_context(|| format!("{case}, {}", form.name()))?;
+                        writeln!(out, "{}", serde_json::to_string(&count)?)?;
+                    }
                 }
             }
         }
@@ -176,13 +199,25 @@ pub fn run(program: &Path, engine: EngineName, extent: Extent) -> Result<Counts>
         let rows = rows_of(extent, count.case.value_bytes);
         let units = operation.times() * operation.units(rows);
         count.instructions = instructions as f64 / units as f64;
-        counts.push(count);
+        take_least(&mut counts, count);
     }
     ensure!(!counts.is_empty(), "nothing was counted");
     Ok(Counts {
         engine: engine.to_string(),
         counts,
     })
+}
+
+/// Adds a count, or leaves the lesser of it and the one of another store.
+fn take_least(counts: &mut Vec<Count>, count: Count) {
+    let same = |other: &&mut Count| (other.case, other.form) == (count.case, count.form);
+    match counts.iter_mut().find(same) {
+        None => counts.push(count),
+        Some(least) => {
+            least.instructions = least.instructions.min(count.instructions);
+            least.allocations = least.allocations.min(count.allocations);
+        }
+    }
 }
 
 /// The words of the program's second argument.
@@ -211,4 +246,40 @@ fn total(file: &Path) -> Result<u64> {
         .lines()
         .find_map(|line| line.strip_prefix("totals: "));
     Ok(line.context("no totals")?.trim().parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::Operation;
+    use super::*;
+
+    #[test]
+    fn the_least_of_the_stores_counts_for_each_form_of_a_case() {
+        let case = |operation| Case {
+            operation,
+            value_bytes: VALUE_BYTES,
+        };
+        let count = |operation, form, instructions, allocations| Count {
+            case: case(operation),
+            form,
+            instructions,
+            allocations,
+        };
+        let mut counts = Vec::new();
+        for next in [
+            count(Operation::GetHit, Form::Raw, 139.0, 1.0),
+            count(Operation::GetHit, Form::Static, 150.0, 1.0),
+            count(Operation::GetMiss, Form::Raw, 70.0, 0.0),
+            count(Operation::GetHit, Form::Raw, 100.0, 2.0),
+            count(Operation::GetHit, Form::Static, 162.0, 0.5),
+        ] {
+            take_least(&mut counts, next);
+        }
+        let expected = [
+            count(Operation::GetHit, Form::Raw, 100.0, 1.0),
+            count(Operation::GetHit, Form::Static, 150.0, 0.5),
+            count(Operation::GetMiss, Form::Raw, 70.0, 0.0),
+        ];
+        assert_eq!(counts, expected);
+    }
 }

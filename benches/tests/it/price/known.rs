@@ -30,15 +30,6 @@ const REDB: &str = "\
 const REDB_ROW: &str = "\
     redb panics on damaged pages: every step is guarded, and a row, two large guards of \
     pages, is moved into the cursor";
-const FILTER: &str = "\
-    as a hit through the enum; how many misses pass RocksDB's filters is a matter of chance, and \
-    so is which side of the budget this is";
-const MISS: &str = "\
-    how many misses pass RocksDB's filters is a matter of chance, and so is which side of the \
-    budget this is";
-const CHANCE: &str = "\
-    inside the budget as a rule; where RocksDB finds a block or a row in its caches differs from \
-    run to run, by up to 130 instructions of some 10,000";
 const VIEW: &str = "\
     a view enters and leaves the register of views under its lock, reads the clock, and \
     owns a share of the store";
@@ -170,14 +161,6 @@ pub(super) const KNOWN: &[Known] = &[
     known("lmdb", Op::Txn10000Reads10, Any, (141.0, 0.0), TXN),
     known("lmdb", Op::Txn10000Reads100, Static, (112.0, 1.0), TXN),
     known("lmdb", Op::Txn10000Reads100, Any, (170.0, 0.0), TXN),
-    moving(known("rocks", Op::GetHit, Static, (260.0, 0.0), CHANCE)),
-    moving(known("rocks", Op::GetHit, Any, (400.0, 0.0), CHANCE)),
-    moving(known("rocks", Op::GetWith, Static, (260.0, 0.0), CHANCE)),
-    moving(known("rocks", Op::GetWith, Any, (400.0, 0.0), CHANCE)),
-    moving(known("rocks", Op::Seek, Static, (240.0, 0.0), CHANCE)),
-    moving(known("rocks", Op::Seek, Any, (340.0, 0.0), CHANCE)),
-    moving(known("rocks", Op::GetMiss, Static, (130.0, 0.0), MISS)),
-    moving(known("rocks", Op::GetMiss, Any, (160.0, 0.0), FILTER)),
     known("rocks", Op::Range10, Static, (1425.0, 0.0), RANGE),
     known("rocks", Op::Range10, Any, (1593.0, 0.0), RANGE),
     known("rocks", Op::Range1000, Static, (82128.0, 0.0), RANGE),
@@ -193,6 +176,7 @@ pub(super) const KNOWN: &[Known] = &[
     moving(known("rocks", Op::Batch100, Static, (797.0, 0.0), COMMIT)),
     moving(known("rocks", Op::Batch100, Any, (695.0, 0.0), COMMIT)),
     moving(known("rocks", Op::Batch10000, Static, (645.0, 0.0), COMMIT)),
+    moving(known("rocks", Op::Batch10000, Any, (645.0, 0.0), COMMIT)),
     moving(known("rocks", Op::Txn1000Reads0, Static, (0.0, 23.0), TXN)),
     moving(known("rocks", Op::Txn1000Reads10, Static, (0.0, 148.0), TXN)),
     moving(known("rocks", Op::Txn1000Reads100, Static, (0.0, 5.0), TXN)),
