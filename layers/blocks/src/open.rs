@@ -15,7 +15,7 @@ use storage_api::{Error, KvStore, Reader as _, TableId};
 
 use crate::error::of_log;
 use crate::layout;
-use crate::store::{SegmentBlocks, Writing, no_place};
+use crate::store::{Moment, SegmentBlocks, Writing, no_place};
 
 /// How the segments are laid out.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +146,9 @@ impl<S: KvStore> SegmentBlocks<S> {
             synced,
             appended: synced,
             cut_end: seglog::Height::default(),
-            cuts: 0,
+            cut: Moment::now(),
+            staged: Moment::now(),
+            emptied: Moment::now(),
             waiting: Vec::new(),
         }));
         Ok((blocks, opened))

@@ -3,14 +3,16 @@
 //! Invariants: a staged block is the next record of the log, whatever becomes of it; what is never
 //! appended is trash, which the next opening removes if it lies at the end and a pruning otherwise;
 //! a file is cut only after the commit that made its records unreachable is durable, once no view
-//! from before that commit is open, and at the tip not if something was staged since; the record of
-//! a block lies behind that of its parent, and no cut that waits takes it. Cost: one write and one
+//! from before that commit is open, and at the tip not if something was staged since; file work that
+//! comes late, or again, cuts nothing of what came since; the record of a block lies behind that of
+//! its parent, and no cut that waits takes it. Cost: one write and one
 //! sync for all that was staged since the last one, a write more for each 256 KiB, and the rows of
 //! each block; of a read by height, one get and one positioned read; of a cut, a sync of the store.
 
 use std::cell::Cell;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -35,6 +37,19 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// A moment in the life of a log, of which no two are the same, also of two logs: what was staged or
+/// cut before it is told from what came behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        static MOMENTS: AtomicU64 = AtomicU64::new(0);
+        // They are only told apart, so no order with anything else is needed.
+        Self(MOMENTS.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// The log of a store that may write; readers have none.
 pub(crate) struct Writing {
     pub(crate) log: Log,
@@ -45,8 +60,14 @@ pub(crate) struct Writing {
     /// No cut at the tip that waits, or will come of what was truncated, takes a record from here
     /// on.
     pub(crate) cut_end: seglog::Height,
-    /// Cuts at the tip so far: what was staged before one may be gone.
-    pub(crate) cuts: u64,
+    /// The last cut at the tip, or the opening: what was staged before it may be gone.
+    pub(crate) cut: Moment,
+    /// When the last record was staged, or the index was made again: no cut at the tip from before
+    /// takes anything.
+    pub(crate) staged: Moment,
+    /// When the log was cut down to its first record, or the index was made again: no cut at the
+    /// tail from before takes anything.
+    pub(crate) emptied: Moment,
     /// Cuts that wait for views to end, and since when.
     pub(crate) waiting: Vec<(Cleanup, Instant)>,
 }
@@ -74,8 +95,8 @@ impl<S> fmt::Debug for SegmentBlocks<S> {
 pub struct Staged<'b> {
     block: NewBlock<'b>,
     at: BodyPlace,
-    /// Cuts at the tip before it.
-    cuts: u64,
+    /// The cut at the tip before it.
+    cut: Moment,
 }
 
 /// Blocks in segment files beside a store, committing by itself.
@@ -88,10 +109,11 @@ pub struct Cleanup(Cut);
 #[derive(Clone, Copy, Debug)]
 enum Cut {
     Nothing,
-    /// Records from the first to before the second are unreachable, or all before the second.
-    Tip(Option<seglog::Height>, seglog::Height),
-    /// Records below this one are.
-    Tail(seglog::Height),
+    /// Records from the first to before the second are unreachable, or all before the second, if
+    /// nothing was staged after this.
+    Tip(Option<seglog::Height>, seglog::Height, Moment),
+    /// Records below this one are, if the log was not emptied after this.
+    Tail(seglog::Height, Moment),
 }
 
 /// A block of the index has no row of its place.
@@ -146,6 +168,7 @@ impl<S: KvStore> SegmentBlocks<S> {
         // Rows that are made from the records may name any of them.
         writing.appended = writing.synced;
         writing.waiting.clear();
+        (writing.staged, writing.emptied) = (Moment::now(), Moment::now());
         Ok(writing.synced)
     }
 
@@ -163,7 +186,7 @@ impl<S: KvStore> SegmentBlocks<S> {
         let record = staged.at.record;
         {
             let writing = self.writing()?;
-            if staged.cuts != writing.cuts || record < writing.cut_end {
+            if staged.cut != writing.cut || record < writing.cut_end {
                 return Ok(true);
             }
             if record >= writing.appended {
@@ -207,7 +230,7 @@ impl<S: KvStore> SegmentBlocks<S> {
         match cut {
             Cut::Nothing => false,
             Cut::Tip(..) => true,
-            Cut::Tail(record) => {
+            Cut::Tail(record, _) => {
                 let segments = self.reader.segments();
                 segments.get(1).is_some_and(|(_, first)| *first <= record)
             }
@@ -225,7 +248,9 @@ impl<S: KvStore> SegmentBlocks<S> {
             synced,
             appended,
             cut_end,
-            cuts,
+            cut: last_cut,
+            staged,
+            emptied,
             waiting,
         } = writing;
         while let Some((Cleanup(cut), since)) = waiting.first().copied() {
@@ -236,14 +261,19 @@ impl<S: KvStore> SegmentBlocks<S> {
             let next = log.next();
             let done = match cut {
                 Cut::Nothing => Ok(()),
-                Cut::Tail(record) => log.prune(record.max(log.first()).min(log.next())),
+                // Other records have these numbers since, which may be committed.
+                Cut::Tail(_, before) if before != *emptied => Ok(()),
+                Cut::Tail(record, _) => log.prune(record.max(log.first()).min(log.next())),
                 // Something was staged since, which may be committed: what lies before it stays.
-                Cut::Tip(_, end) if log.next() != end => Ok(()),
-                Cut::Tip(from, _) => log.truncate(from.unwrap_or_default().max(log.first())),
+                Cut::Tip(_, end, before) if before != *staged || log.next() != end => Ok(()),
+                Cut::Tip(from, ..) => log.truncate(from.unwrap_or_default().max(log.first())),
             };
             done.map_err(of_log)?;
             if log.next() < next {
-                *cuts += 1;
+                *last_cut = Moment::now();
+                if matches!(cut, Cut::Tip(None, ..)) {
+                    *emptied = Moment::now();
+                }
                 for mark in [&mut *synced, &mut *appended, &mut *cut_end] {
                     *mark = (*mark).min(log.next());
                 }
@@ -269,8 +299,9 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
             place,
             body,
         };
-        let cuts = writing.cuts;
-        Ok(Staged { block, at, cuts })
+        writing.staged = Moment::now();
+        let cut = writing.cut;
+        Ok(Staged { block, at, cut })
     }
 
     fn append<W: WriteTxn>(&self, txn: &mut W, staged: Staged<'_>) -> BlockResult<BlockRef> {
@@ -358,19 +389,23 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
         let end = self.end(txn)?;
         let rows = self.index.truncate(txn, tip)?;
         txn.delete_range(self.places, &rows)?;
-        if let (Some(end), true) = (end, self.writing.is_some()) {
-            let mut writing = self.writing()?;
-            writing.cut_end = writing.cut_end.max(end);
-        }
         let from = self.end(txn)?;
-        Ok(Cleanup(end.map_or(Cut::Nothing, |end| Cut::Tip(from, end))))
+        let (Some(end), true) = (end, self.writing.is_some()) else {
+            return Ok(Cleanup(Cut::Nothing));
+        };
+        let mut writing = self.writing()?;
+        writing.cut_end = writing.cut_end.max(end);
+        Ok(Cleanup(Cut::Tip(from, end, writing.staged)))
     }
 
     fn prune<W: WriteTxn>(&self, txn: &mut W, tail: Height) -> BlockResult<Cleanup> {
         let rows = self.index.prune(txn, tail)?;
         txn.delete_range(self.places, &rows)?;
         let record = self.known_place(txn, tail)?.record;
-        Ok(Cleanup(Cut::Tail(record)))
+        if self.writing.is_none() {
+            return Ok(Cleanup(Cut::Nothing));
+        }
+        Ok(Cleanup(Cut::Tail(record, self.writing()?.emptied)))
     }
 
     fn finish(&self, cleanup: Cleanup) -> BlockResult<()> {

@@ -1,5 +1,6 @@
 //! Blocks that are staged early, in another order than they are appended in, or beside blocks that
-//! are cut away again: what is committed is there, now and after the next opening.
+//! are cut away again, and file work that comes late: what is committed is there, now and after the
+//! next opening.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -27,9 +28,10 @@ fn open(store: &Arc<MemStore>, path: &Path) -> Blocks {
     opened.unwrap().0
 }
 
-/// A block whose hash is told by its height and its body.
+/// A block whose hash is told by its height and the beginning of its body.
 fn block(height: u64, parent: &[u8], body: &'static [u8]) -> NewBlock<'static> {
     let hash = |height: u64, body: &[u8]| {
+        let body = body.get(..8).unwrap_or(body);
         BlockHash::new(&[&height.to_be_bytes()[..], body].concat()).unwrap()
     };
     NewBlock {
@@ -175,5 +177,75 @@ fn a_cut_that_waits_takes_nothing_of_an_index_that_was_made_again() {
     let cleanup = blocks.prune(&mut txn, Height::new(1)).unwrap();
     txn.commit(Durability::Durable).unwrap();
     blocks.finish(cleanup).unwrap();
+    expect_to_stay(&store, dir.path(), blocks, &[b"one", b"two"]);
+}
+
+#[test]
+fn file_work_that_is_done_again_cuts_nothing_of_what_came_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store();
+    let blocks = open(&store, dir.path());
+    put(&store, &blocks, block(1, b"", b"one"));
+    put(&store, &blocks, block(2, b"one", b"worse"));
+    let cleanup = cut(&store, &blocks, 1);
+    blocks.finish(cleanup).unwrap();
+    // Its record has the number of the one that was cut.
+    put(&store, &blocks, block(2, b"one", b"better"));
+    blocks.finish(cleanup).unwrap();
+    expect_to_stay(&store, dir.path(), blocks, &[b"one", b"better"]);
+}
+
+#[test]
+fn file_work_of_a_pruning_that_comes_late_takes_no_block_of_a_chain_that_was_begun_since() {
+    static BODIES: [[u8; 1_000]; 20] = [[7; 1_000]; 20];
+    let dir = tempfile::tempdir().unwrap();
+    let store = store();
+    let blocks = open(&store, dir.path());
+    let fill = || {
+        for (height, body) in (1..).zip(&BODIES) {
+            let parent = if height == 1 { &[][..] } else { body };
+            put(&store, &blocks, block(height, parent, body));
+        }
+    };
+    fill();
+    let mut txn = store.begin_write().unwrap();
+    let late = blocks.prune(&mut txn, Height::new(15)).unwrap();
+    txn.commit(Durability::Durable).unwrap();
+    let mut txn = store.begin_write().unwrap();
+    let cleanup = blocks.truncate(&mut txn, None).unwrap();
+    txn.commit(Durability::Durable).unwrap();
+    blocks.finish(cleanup).unwrap();
+    fill();
+    blocks.finish(late).unwrap();
+    let bodies = BODIES.each_ref().map(|body| &body[..]);
+    expect_to_stay(&store, dir.path(), blocks, &bodies);
+}
+
+#[test]
+fn file_work_from_before_an_index_was_made_again_takes_none_of_its_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store();
+    let blocks = open(&store, dir.path());
+    put(&store, &blocks, block(1, b"", b"one"));
+    put(&store, &blocks, block(2, b"one", b"two"));
+    let late = cut(&store, &blocks, 1);
+    let mut txn = store.begin_write().unwrap();
+    blocks.rebuild_index(&mut txn).unwrap();
+    txn.commit(Durability::Durable).unwrap();
+    blocks.finish(late).unwrap();
+    expect_to_stay(&store, dir.path(), blocks, &[b"one", b"two"]);
+}
+
+#[test]
+fn a_block_that_was_staged_before_its_store_was_opened_again_is_staged_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store();
+    let blocks = open(&store, dir.path());
+    put(&store, &blocks, block(1, b"", b"one"));
+    blocks.stage(block(2, b"one", b"other")).unwrap();
+    let staged = blocks.stage(block(2, b"one", b"two")).unwrap();
+    drop(blocks);
+    let blocks = open(&store, dir.path());
+    append(&store, &blocks, staged);
     expect_to_stay(&store, dir.path(), blocks, &[b"one", b"two"]);
 }
