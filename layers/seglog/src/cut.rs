@@ -7,8 +7,8 @@
 //! of another segment and never checks.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use crate::disk::Access;
 use crate::error::{LogError, LogResult};
@@ -125,6 +125,10 @@ impl Log {
     fn open_to_cut(&self, number: SegmentNumber) -> LogResult<Segment> {
         match self.shared.open_segment(number, Access::Write) {
             Ok(segment) if segment.is_packed() => {
+                // Whoever is packing another segment writes to the file that is needed here, and
+                // gives up at its next frame or record.
+                let packing = self.shared.packing.lock();
+                let _packing = packing.unwrap_or_else(PoisonError::into_inner);
                 let _names = self.shared.names();
                 make_plain(&self.shared, number)?;
                 self.shared.open_segment(number, Access::Write)

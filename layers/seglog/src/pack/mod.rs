@@ -2,7 +2,8 @@
 //!
 //! Invariants: a segment is packed beside appends and reads, which wait for nothing; its packed
 //! file gets its name when all of it is durable and was read back record by record, and only then
-//! the plain file goes; a cut on the way ends the packing. A crash leaves the plain file, the
+//! the plain file goes; a cut on the way ends the packing, and waits for its end where it needs the
+//! file that is being written. A crash leaves the plain file, the
 //! packed one, or both, of which opening keeps the plain one. Cost: the segment is read twice and
 //! compressed once, by the caller's thread; memory of two frames.
 
@@ -90,7 +91,8 @@ impl Packer {
         let place = shared.disk.place(PACKING);
         let plain_bytes = plain.len()?;
         let file = fresh(&*shared.disk).map_err(|error| shared.io(PACKING, error))?;
-        let written = write_packed(&*plain.file, plain_bytes, &*file, FRAME_BYTES);
+        let is_cut = || shared.cuts.load(Ordering::Acquire) != cuts;
+        let written = write_packed(&*plain.file, plain_bytes, &*file, FRAME_BYTES, &is_cut);
         let packed_bytes = written.map_err(|error| LogError::io(place.clone(), error))?;
         if packed_bytes > plain_bytes / 16 * 15 {
             return Ok(None);
@@ -104,13 +106,14 @@ impl Packer {
         let mut walk = Walk::new(packed);
         loop {
             match walk.step()? {
+                Step::Record(..) if is_cut() => return Ok(None),
                 Step::Record(..) => {}
                 Step::End(_) if walk.offset == plain_bytes => break,
                 Step::End(what) => return Err(plain.damaged(walk.offset, what)),
             }
         }
         let _names = shared.names();
-        if shared.cuts.load(Ordering::Acquire) != cuts {
+        if is_cut() {
             return Ok(None);
         }
         let packed_name = number.packed_name();
@@ -136,12 +139,14 @@ fn fresh(disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
     }
 }
 
-/// Writes the packed form of a plain file, durably, and says how long it is.
+/// Writes the packed form of a plain file, durably, and says how long it is; gives up where it is
+/// told to, as if it was interrupted.
 pub(crate) fn write_packed(
     plain: &dyn DiskFile,
     plain_bytes: u64,
     file: &dyn DiskFile,
     frame_bytes: u32,
+    gives_up: &dyn Fn() -> bool,
 ) -> io::Result<u64> {
     let mut header = PackedHeader {
         plain_bytes,
@@ -156,6 +161,9 @@ pub(crate) fn write_packed(
     let mut end = (HEADER_LEN + 4 * frames) as u64;
     let mut at = 0;
     while at < plain_bytes {
+        if gives_up() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let len = usize::try_from(plain_bytes - at).unwrap_or(usize::MAX);
         let part = &mut frame[..len.min(frame_bytes as usize)];
         if read_full(plain, at, part)? < part.len() {
@@ -175,7 +183,7 @@ pub(crate) fn write_packed(
 }
 
 /// Makes a packed segment plain again, so that it can be cut and written to. Whoever calls holds
-/// the names.
+/// the names, and keeps everybody from packing, which writes to the same file.
 pub(crate) fn make_plain(shared: &Shared, number: SegmentNumber) -> LogResult<()> {
     let packed = shared.open_segment(number, Access::Read)?;
     let io = |error| shared.io(PACKING, error);

@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use seglog::disk::{Access, Disk, DiskFile};
 use seglog::sim::{SimDisk, Trouble};
@@ -304,5 +306,43 @@ fn packing_that_failed_on_the_way_brings_nothing_back_that_is_cut() {
             return;
         }
         step += 1;
+    }
+}
+
+#[test]
+fn a_packed_segment_that_is_cut_while_another_one_is_packed_stays_what_it_was() {
+    for read in 1..3 {
+        let disk = Between::default();
+        let (log, places) = log(&disk);
+        let (reader, packer) = {
+            let log = log.lock().unwrap();
+            (log.reader(), log.packer())
+        };
+        assert!(packer.pack(SegmentNumber::new(1)).unwrap().is_some());
+        let cut = Arc::clone(&log);
+        let (cutting, cutter) = mpsc::channel();
+        disk.plan(When::Read("0000000000.seg", read), move || {
+            let cut = thread::spawn(move || cut.lock().unwrap().truncate(Height::new(15)));
+            // A cut that does not wait for the packing to end does its work here, in the midst.
+            let until = Instant::now() + Duration::from_millis(300);
+            while !cut.is_finished() && Instant::now() < until {
+                thread::yield_now();
+            }
+            cutting.send(cut).unwrap();
+        });
+        let packed = packer.pack(SegmentNumber::new(0)).unwrap();
+        assert_eq!(
+            packed, None,
+            "read {read}: a cut on the way ends the packing"
+        );
+        assert!(disk.is_done(), "read {read}");
+        cutter.recv().unwrap().join().unwrap().unwrap();
+        put(&mut log.lock().unwrap(), 15);
+        assert_eq!(reader.check().unwrap(), [], "read {read}");
+        let mut buffer = Vec::new();
+        for (height, place) in (0..15).zip(&places) {
+            let record = reader.read(Height::new(height), place, &mut buffer);
+            assert_eq!(record.unwrap(), [height as u8; 1_000], "read {read}");
+        }
     }
 }
