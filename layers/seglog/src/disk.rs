@@ -244,14 +244,24 @@ pub(crate) fn write_all<const N: usize>(
 /// # Errors
 /// Of the system.
 pub(crate) fn read_full(file: &dyn DiskFile, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let (read, ended) = read_up_to_error(file, offset, buffer);
+    ended.map(|()| read)
+}
+
+/// As [`read_full`], and says how much was read before an error.
+pub(crate) fn read_up_to_error(
+    file: &dyn DiskFile,
+    offset: u64,
+    buffer: &mut [u8],
+) -> (usize, io::Result<()>) {
     let mut read = 0;
     while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
         match file.read_at(offset + read as u64, &mut [IoSliceMut::new(rest)]) {
             Ok(0) => break,
             Ok(bytes) => read += bytes,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return (read, Err(error)),
         }
     }
-    Ok(read)
+    (read, Ok(()))
 }

@@ -3,7 +3,8 @@
 //! Invariants: a segment is full when one more payload would exceed its limit, exactly full is not
 //! too full, and a record longer than the limit has a segment of its own; what of a payload counts,
 //! its owner says; the old segment is durable before the new one has its name, and a segment has
-//! its name before it has a record.
+//! its name before it has a record; at most [`OPEN_FILES_MAX`] files are kept open for a log and all
+//! of its readers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,6 +66,9 @@ impl LogOptions {
     }
 }
 
+/// Files that are kept open.
+const OPEN_FILES_MAX: usize = 128;
+
 /// What the log and its readers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -75,7 +79,7 @@ pub(crate) struct Shared {
     changing: Mutex<()>,
     /// Held while names change that a segment may take.
     names: Mutex<()>,
-    /// Held while a segment is packed.
+    /// Held while a segment is packed, or made plain beside whoever packs; taken before the names.
     pub(crate) packing: Mutex<()>,
     /// Counts beginnings and ends of cuts, while names are held: odd while one is on its way, and
     /// for good if it failed.
@@ -89,6 +93,17 @@ pub(crate) struct Known {
     pub(crate) firsts: BTreeMap<SegmentNumber, Height>,
     /// Those that are open.
     pub(crate) open: BTreeMap<SegmentNumber, Arc<Segment>>,
+}
+
+impl Known {
+    /// Keeps a segment open, and so many of them at most, whether anybody reads or not.
+    pub(crate) fn keep_open(&mut self, number: SegmentNumber, segment: Arc<Segment>) {
+        while self.open.len() >= OPEN_FILES_MAX && !self.open.contains_key(&number) {
+            // The newest is the one that is written to.
+            self.open.pop_first();
+        }
+        self.open.insert(number, segment);
+    }
 }
 
 impl Shared {
@@ -356,7 +371,7 @@ pub(crate) fn begin_segment(
     };
     shared.change(|known| {
         known.firsts.insert(number, first);
-        known.open.insert(number, Arc::new(segment.clone()));
+        known.keep_open(number, Arc::new(segment.clone()));
     });
     Ok(Tip {
         segment,

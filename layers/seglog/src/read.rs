@@ -1,23 +1,20 @@
 //! Reading: one record by its place, records in a row, and a check of everything.
 //!
 //! Invariants: no byte is given that was not compared with its checksum; reading writes nothing and
-//! waits for no writer; at most [`OPEN_FILES_MAX`] files are kept open for all readers of a log.
-//! Cost of a record: one positioned read; in a row, one for each 256 KiB.
+//! waits for no writer; what is damaged hides nothing that lies before it. Cost of a record: one
+//! positioned read; in a row, one for each 256 KiB.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::checksum::{self, checksum};
-use crate::disk::{Access, read_full};
+use crate::disk::{Access, read_full, read_up_to_error};
 use crate::error::{LogError, LogResult};
 use crate::log::{Known, Shared};
 use crate::record::{self, Header};
 use crate::segment::SegmentNumber;
 use crate::walk::{CHUNK_BYTES, Segment, Step, Walk};
 use crate::{Height, Place};
-
-/// Files that are kept open.
-const OPEN_FILES_MAX: usize = 128;
 
 /// Reads a log. Cheap to copy, for any thread.
 #[derive(Clone, Debug)]
@@ -102,11 +99,7 @@ impl Reader {
             if cuts.is_none() || cuts != self.shared.cuts() {
                 return;
             }
-            while known.open.len() >= OPEN_FILES_MAX {
-                // The newest is the one that is written to.
-                known.open.pop_first();
-            }
-            known.open.insert(number, Arc::clone(&segment));
+            known.keep_open(number, Arc::clone(&segment));
         });
         Ok(segment)
     }
@@ -197,10 +190,19 @@ impl Reader {
         let bytes = last.place.offset.saturating_add(last.bytes());
         let bytes = usize::try_from(bytes.saturating_sub(begin)).unwrap_or(usize::MAX);
         if is_beyond(&segment, (begin, bytes), buffer)? {
-            return Err(self.damaged_or_absent(&segment, &last.place, BEYOND));
+            let end = segment.len()?;
+            let is_within = |it: &&Wanted| it.place.offset.saturating_add(it.bytes()) <= end;
+            let within = run.iter().take_while(is_within).count();
+            let (within, beyond) = run.split_at(within);
+            self.read_run(within, buffer, take)?;
+            let place = &beyond.first().unwrap_or(last).place;
+            return Err(self.damaged_or_absent(&segment, place, BEYOND));
         }
         buffer.resize(bytes, 0);
-        let read = read_full(&*segment.file, begin, buffer).map_err(|error| segment.io(error))?;
+        let (read, mut failed) = match read_up_to_error(&*segment.file, begin, buffer) {
+            (read, Ok(())) => (read, None),
+            (read, Err(error)) => (read, Some(error)),
+        };
         let read = buffer.get(..read).unwrap_or_default();
         for wanted in run {
             let damaged = |what| self.damaged_or_absent(&segment, &wanted.place, what);
@@ -210,7 +212,10 @@ impl Reader {
                 let bytes = usize::try_from(wanted.bytes()).ok()?;
                 read.get(at..)?.get(..bytes)
             });
-            let record = record.ok_or_else(|| damaged(BEYOND))?;
+            let record = record.ok_or_else(|| match failed.take() {
+                Some(error) => segment.io(error),
+                None => damaged(BEYOND),
+            })?;
             let sum = checksum(record.get(record::HEADER_LEN..).unwrap_or_default());
             take(compare(&segment, wanted, record, sum).map_err(damaged)?);
         }

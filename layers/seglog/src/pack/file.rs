@@ -289,6 +289,8 @@ impl PackedFile {
         }
     }
 
+    /// Reads up to the end of the part or of the segment, or up to a frame that does not unpack, of
+    /// which a read that begins there says what is wrong.
     fn read_part(&self, offset: u64, part: &mut [u8], with: &mut Unpacker) -> io::Result<usize> {
         let mut read = 0;
         while let Some(rest) = part.get_mut(read..).filter(|rest| !rest.is_empty()) {
@@ -300,7 +302,10 @@ impl PackedFile {
             let within = (at % u64::from(self.header.frame_bytes)) as usize;
             let frame_len = self.frame_len(frame);
             if let (0, Some(whole)) = (within, rest.get_mut(..frame_len)) {
-                self.unpack(frame, with, whole)?;
+                match self.unpack(frame, with, whole) {
+                    Err(_) if read > 0 => break,
+                    unpacked => unpacked?,
+                }
                 read += frame_len;
                 continue;
             }
@@ -310,7 +315,10 @@ impl PackedFile {
                 plain.resize(frame_len, 0);
                 let unpacked = self.unpack(frame, with, &mut plain);
                 with.plain = plain;
-                unpacked?;
+                match unpacked {
+                    Err(_) if read > 0 => break,
+                    unpacked => unpacked?,
+                }
                 with.frame = Some(frame);
             }
             let there = with.plain.get(within..).unwrap_or_default();
@@ -335,8 +343,10 @@ impl DiskFile for PackedFile {
         let mut unpacker = self.unpacker()?;
         let mut read = 0;
         for part in parts {
-            let done = self.read_part(offset + read as u64, part, &mut unpacker);
-            let done = done.inspect_err(|_| unpacker.frame = None)?;
+            let done = match self.read_part(offset + read as u64, part, &mut unpacker) {
+                Err(_) if read > 0 => break,
+                done => done.inspect_err(|_| unpacker.frame = None)?,
+            };
             read += done;
             if done < part.len() {
                 break;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use seglog::disk::{Disk, Folder};
+use seglog::disk::{Access, Disk, Folder};
 use seglog::sim::SimDisk;
 use seglog::{
     ChainTag, Height, Log, LogError, LogOptions, Place, Prefix, Reader, SegmentNumber, Wanted,
@@ -287,4 +287,40 @@ fn a_place_that_is_not_true_is_damage_wherever_it_points() {
             }
         }
     }
+}
+
+#[test]
+fn a_run_beyond_the_end_of_a_file_gives_the_records_before_it() {
+    let disk = SimDisk::new();
+    let long = LogOptions {
+        segment_bytes_max: 10 << 20,
+        ..options(0)
+    };
+    let (mut log, _) = Log::open(Arc::new(disk.clone()), long).unwrap();
+    let run: Vec<Wanted> = (1..=5_u8)
+        .map(|number| {
+            let height = Height::new(number.into());
+            let place = log.append(height, &vec![number; 100_000]).unwrap();
+            let prefix = Prefix {
+                bytes: place.payload_bytes,
+                checksum: place.payload_checksum,
+            };
+            Wanted {
+                height,
+                place,
+                prefix,
+            }
+        })
+        .collect();
+    log.sync().unwrap();
+    let reader = log.reader();
+    let last = run[3].place;
+    let name = last.segment.file_name();
+    let file = disk.open(&name, Access::Write).unwrap();
+    file.set_len(last.offset + 50_000).unwrap();
+    let mut given = Vec::new();
+    let read = reader.read_run(&run, &mut Vec::new(), &mut |bytes| given.push(bytes[0]));
+    assert_eq!(given, [1, 2, 3]);
+    let told = matches!(&read, Err(LogError::Damaged { offset, .. }) if *offset == last.offset);
+    assert!(told, "{read:?}");
 }

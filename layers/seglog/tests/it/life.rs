@@ -204,3 +204,28 @@ fn readers_beside_the_writer_see_whole_records() {
         drop(places);
     });
 }
+
+#[test]
+fn a_log_of_many_segments_keeps_few_files_open_while_nobody_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        segment_bytes_max: 1,
+        ..options(0)
+    };
+    let (mut log, _) = Log::open(folder(dir.path()), options).unwrap();
+    let open_files = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        let paths = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        paths.filter(|path| path.starts_with(dir.path())).count()
+    };
+    for height in 1..=300 {
+        log.append(Height::new(height), b"one each").unwrap();
+    }
+    log.sync().unwrap();
+    assert_eq!(sizes(&log).len(), 300);
+    let open = open_files();
+    assert!((1..=130).contains(&open), "{open} files are open");
+    assert_eq!(records(&log.reader(), log.next()).unwrap().len(), 300);
+    let open = open_files();
+    assert!((1..=130).contains(&open), "{open} files are open");
+}

@@ -12,7 +12,8 @@ use seglog::disk::{Disk, Folder};
 use seglog::sim::SimDisk;
 use seglog::tools::{Part, Tools};
 use seglog::{
-    ChainTag, HEADER_BYTES, Height, Log, LogError, LogOptions, Place, Reader, SegmentNumber,
+    ChainTag, HEADER_BYTES, Height, Log, LogError, LogOptions, Place, Prefix, Reader,
+    SegmentNumber, Wanted,
 };
 
 use crate::model::records;
@@ -253,6 +254,50 @@ fn a_damaged_frame_hides_the_records_in_it_alone() {
         }
     }
     assert!(seen > 20, "{seen} frames");
+}
+
+#[test]
+fn a_damaged_frame_hides_no_record_before_it_from_whoever_reads_a_run() {
+    let disk = SimDisk::new();
+    let (log, all) = long(&disk);
+    pack_all(&log);
+    drop(log);
+    let name = "0000000000.segz";
+    let packed = disk.bytes(name).unwrap();
+    let run: Vec<Wanted> = (0..)
+        .zip(&all)
+        .filter(|(_, (place, _))| place.segment == SegmentNumber::new(0))
+        .map(|(height, (place, _))| Wanted {
+            height: Height::new(height),
+            place: *place,
+            prefix: Prefix {
+                bytes: place.payload_bytes,
+                checksum: place.payload_checksum,
+            },
+        })
+        .collect();
+    for (frame, (begin, len)) in (0_u64..).zip(frames(&packed)).skip(1) {
+        let mut changed = packed.clone();
+        changed[begin..begin + len].fill(0xff);
+        disk.put(name, &changed);
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let (reader, _, _) = Reader::open(shared, ChainTag::new(5)).unwrap();
+        let sound = run.iter().zip(&all).take_while(|(wanted, _)| {
+            let bytes = HEADER_BYTES + u64::from(wanted.place.payload_bytes);
+            wanted.place.offset + bytes <= frame * FRAME_BYTES
+        });
+        let mut expected = sound.map(|(_, (_, bytes))| bytes);
+        let read = reader.read_run(&run, &mut Vec::new(), &mut |bytes| {
+            assert!(
+                expected.next().is_some_and(|it| it == bytes),
+                "frame {frame}"
+            );
+        });
+        assert_eq!(expected.count(), 0, "frame {frame} hides records before it");
+        let told = matches!(&read, Err(LogError::Damaged { offset, .. })
+            if *offset == frame * FRAME_BYTES);
+        assert!(told, "frame {frame}: {read:?}");
+    }
 }
 
 /// The packed form of a plain segment goes at the next opening, also when the plain one was damaged
