@@ -67,9 +67,14 @@ impl Ahead {
     pub(crate) fn give_back(&mut self, shared: &Shared) -> bool {
         self.end();
         let _names = shared.names();
-        let given = [SPARE, AHEAD].map(|name| shared.disk.remove(name).is_ok());
-        given.contains(&true)
+        remove_spares(shared)
     }
+}
+
+/// Removes what is only kept for its bytes; whether there was any. Whoever calls holds the names.
+pub(crate) fn remove_spares(shared: &Shared) -> bool {
+    let given = [SPARE, AHEAD].map(|name| shared.disk.remove(name).is_ok());
+    given.contains(&true)
 }
 
 impl Drop for Ahead {

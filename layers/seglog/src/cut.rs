@@ -168,28 +168,32 @@ impl Log {
             known.open.remove(&number)
         });
         let segment = match held {
-            Some(segment) => segment,
-            None => Arc::new(shared.open_segment(number, Access::Read)?),
+            Some(segment) => Some(segment),
+            None => match shared.open_segment(number, Access::Read) {
+                // Somebody archived it since the log was opened.
+                Err(LogError::Absent { .. }) => None,
+                opened => Some(Arc::new(opened?)),
+            },
         };
-        let spare_bytes_max = SEGMENT_HEADER_BYTES + 2 * self.options.segment_bytes_max;
-        let is_spare = self.options.advance_bytes > 0 && segment.len()? <= spare_bytes_max;
+        let bytes = segment.map(|segment| segment.len()).transpose()?;
+        let spare_bytes_max = self.options.segment_bytes_max.saturating_mul(2);
+        let spare_bytes_max = spare_bytes_max.saturating_add(SEGMENT_HEADER_BYTES);
+        let is_short = bytes.is_some_and(|bytes| bytes <= spare_bytes_max);
+        let is_spare = self.options.advance_bytes > 0 && is_short;
         let _names = shared.names();
         // Packing that failed on the way leaves both files, of which the packed one would come back
         // without the plain one.
-        let gone = match shared.disk.remove(&number.packed_name()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            packed => {
-                let plain = if is_spare {
-                    shared.disk.rename(&name, SPARE)
-                } else {
-                    shared.disk.remove(&name)
-                };
-                match plain {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => packed,
-                    plain => plain,
-                }
-            }
+        let or_gone = |gone: io::Result<()>| match gone {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            gone => gone,
         };
+        let gone = or_gone(shared.disk.remove(&number.packed_name())).and_then(|()| {
+            or_gone(if is_spare {
+                shared.disk.rename(&name, SPARE)
+            } else {
+                shared.disk.remove(&name)
+            })
+        });
         let gone = gone.and_then(|()| shared.disk.sync_names());
         gone.map_err(|error| shared.io(&name, error))
     }

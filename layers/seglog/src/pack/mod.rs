@@ -16,6 +16,7 @@ use std::sync::{Arc, PoisonError};
 use zstd::bulk::Compressor;
 
 use self::file::{FRAME_BYTES, HEADER_LEN, PackedFile, PackedHeader};
+use crate::ahead::remove_spares;
 use crate::checksum::checksum;
 use crate::disk::{Access, Disk, DiskFile, read_full, write_all};
 use crate::error::{LogError, LogResult};
@@ -186,6 +187,23 @@ pub(crate) fn write_packed(
 /// the names, and keeps everybody from packing, which writes to the same file.
 pub(crate) fn make_plain(shared: &Shared, number: SegmentNumber) -> LogResult<()> {
     let packed = shared.open_segment(number, Access::Read)?;
+    match unpack(shared, &packed) {
+        // A cut has to come to its end, and opening as well: what is only kept for its bytes goes.
+        Err(LogError::Full { .. }) if remove_spares(shared) => unpack(shared, &packed)?,
+        unpacked => unpacked?,
+    }
+    let disk = &shared.disk;
+    let changed = disk.rename(PACKING, &number.file_name());
+    let changed = changed.and_then(|()| disk.sync_names());
+    let changed = changed.and_then(|()| disk.remove(&number.packed_name()));
+    let changed = changed.and_then(|()| disk.sync_names());
+    changed.map_err(|error| shared.io(PACKING, error))?;
+    shared.change(|known| known.open.remove(&number));
+    Ok(())
+}
+
+/// Writes the plain form of a packed segment, durably.
+fn unpack(shared: &Shared, packed: &Segment) -> LogResult<()> {
     let io = |error| shared.io(PACKING, error);
     let file = fresh(&*shared.disk).map_err(io)?;
     let (bytes, mut at) = (packed.len()?, 0);
@@ -198,13 +216,5 @@ pub(crate) fn make_plain(shared: &Shared, number: SegmentNumber) -> LogResult<()
         write_all(&*file, at, [part.get(..read).unwrap_or_default()]).map_err(io)?;
         at += read as u64;
     }
-    let disk = &shared.disk;
-    let changed = file.sync();
-    let changed = changed.and_then(|()| disk.rename(PACKING, &number.file_name()));
-    let changed = changed.and_then(|()| disk.sync_names());
-    let changed = changed.and_then(|()| disk.remove(&number.packed_name()));
-    let changed = changed.and_then(|()| disk.sync_names());
-    changed.map_err(io)?;
-    shared.change(|known| known.open.remove(&number));
-    Ok(())
+    file.sync().map_err(io)
 }

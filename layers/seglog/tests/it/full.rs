@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use seglog::disk::Disk;
 use seglog::sim::{SimDisk, Trouble};
-use seglog::{Height, Log, LogError, LogOptions};
+use seglog::{Height, Log, LogError, LogOptions, SegmentNumber};
+
+use crate::model::records;
 
 fn options() -> LogOptions {
     LogOptions {
@@ -172,4 +174,52 @@ fn a_record_that_has_gathered_in_part_is_cut_without_being_written() {
     assert!(!disk.is_off(), "a cut is a change of length and two syncs");
     assert_eq!(written() as u64, 64 + in_part.get() * 30_040);
     assert_eq!(log.next(), in_part);
+}
+
+/// A disk that is full while a packed segment is made plain: what was cut away before is kept for
+/// its bytes, and has them.
+#[test]
+fn a_full_disk_gives_up_its_spare_before_it_refuses_to_cut_or_to_open_a_packed_segment() {
+    let options = LogOptions {
+        segment_bytes_max: 1_000,
+        advance_bytes: 1,
+        ..LogOptions::default()
+    };
+    let open = |disk: &SimDisk| Log::open(Arc::new(disk.clone()), options);
+    let disk = SimDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    for height in 0..30 {
+        log.append(Height::new(height), &[7; 200]).unwrap();
+        log.sync().unwrap();
+    }
+    let plain_bytes = disk.bytes("0000000002.seg").unwrap().len();
+    assert!(log.packer().pack(SegmentNumber::new(2)).unwrap().is_some());
+    let whole = disk.after_kill();
+    let before = whole.steps();
+    open(&whole).unwrap().0.truncate(Height::new(12)).unwrap();
+    let steps = before..whole.steps();
+    assert!(steps.end > 10);
+    drop(log);
+    for step in steps {
+        let disk = disk.after_kill();
+        let (mut log, _) = open(&disk).unwrap();
+        disk.plan(step, Trouble::Fail(ErrorKind::StorageFull));
+        match log.truncate(Height::new(12)) {
+            Ok(()) => assert_eq!(log.next(), Height::new(12), "step {step}"),
+            // Names and lengths are given what they ask for by no spare; bytes are.
+            Err(error) => {
+                let left = disk.bytes("packing.new").map(|bytes| bytes.len());
+                let is_whole = left.is_none_or(|left| left == plain_bytes);
+                assert!(is_whole, "step {step}, {left:?} bytes: {error}");
+            }
+        }
+        drop(log);
+        let (log, _) = open(&disk).unwrap();
+        let found = records(&log.reader(), log.next()).unwrap();
+        assert!(
+            found.iter().all(|(_, payload)| *payload == [7; 200]),
+            "step {step}"
+        );
+        assert!(found.len() >= 12, "step {step}");
+    }
 }

@@ -229,3 +229,50 @@ fn a_log_of_many_segments_keeps_few_files_open_while_nobody_reads() {
     let open = open_files();
     assert!((1..=130).contains(&open), "{open} files are open");
 }
+
+#[test]
+fn a_segment_that_was_archived_since_keeps_nobody_from_pruning() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        segment_bytes_max: 1,
+        ..options(0)
+    };
+    let (mut log, _) = Log::open(folder(dir.path()), options).unwrap();
+    for height in 1..=10 {
+        log.append(Height::new(height), b"one each").unwrap();
+    }
+    log.sync().unwrap();
+    drop(log);
+    // None is open but the last.
+    let (mut log, _) = Log::open(folder(dir.path()), options).unwrap();
+    std::fs::remove_file(dir.path().join("0000000002.seg")).unwrap();
+    log.prune(Height::new(6)).unwrap();
+    assert_eq!(log.first(), Height::new(6));
+    log.append(Height::new(11), b"and goes on").unwrap();
+    log.sync().unwrap();
+}
+
+#[test]
+fn segments_of_any_length_can_be_pruned_by_a_log_without_a_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let short = LogOptions {
+        segment_bytes_max: 1,
+        ..options(1)
+    };
+    let (mut log, _) = Log::open(folder(dir.path()), short).unwrap();
+    for height in 1..=5 {
+        log.append(Height::new(height), b"one each").unwrap();
+    }
+    log.sync().unwrap();
+    drop(log);
+    let endless = LogOptions {
+        segment_bytes_max: u64::MAX,
+        ..short
+    };
+    let (mut log, _) = Log::open(folder(dir.path()), endless).unwrap();
+    log.prune(Height::new(4)).unwrap();
+    log.truncate(Height::new(4)).unwrap();
+    log.append(Height::new(4), b"and goes on").unwrap();
+    log.sync().unwrap();
+    assert_eq!(records(&log.reader(), log.next()).unwrap().len(), 1);
+}
