@@ -131,6 +131,7 @@ impl<S: KvStore> SegmentBlocks<S> {
         }
         opened.beyond_commit = log.next().get() - next.get();
         if opened.beyond_commit > 0 {
+            blocks.refuse_places_above(committed.map(|(tip, _)| tip))?;
             tracing::info!(
                 records = opened.beyond_commit,
                 "bodies beyond the last commit are removed"
@@ -152,6 +153,20 @@ impl<S: KvStore> SegmentBlocks<S> {
             waiting: Vec::new(),
         }));
         Ok((blocks, opened))
+    }
+
+    /// Refuses an index with places above its tip, before what they name is cut: the row of totals,
+    /// which says what the tip is, is not the one that was committed last.
+    fn refuse_places_above(&self, tip: Option<BlockRef>) -> BlockResult<()> {
+        let placed = self.placed_tip(&self.store.begin_read()?)?;
+        let Some((tip, placed)) = tip.zip(placed).filter(|(tip, it)| *it > tip.height) else {
+            return Ok(());
+        };
+        let what = format!(
+            "its tip is {}, and there are places of blocks up to {placed}: nothing was changed",
+            tip.height
+        );
+        Err(Error::corruption("table blocks.state", what).into())
     }
 
     /// Opens the segments to be read: writes nothing. Damage keeps nobody from reading the blocks

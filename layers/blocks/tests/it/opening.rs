@@ -15,7 +15,7 @@ use storage_api::blocks::{
 };
 use storage_api::{
     ChecksumSetting, Cursor, Durability, Engine, ErrorKind, KeyRange, KvStore, Location,
-    OpenOptions, Reader, WriteTxn,
+    OpenOptions, Reader, WriteTxn, Writer,
 };
 
 use crate::{folder, small};
@@ -394,4 +394,46 @@ fn what_was_staged_last_is_in_an_index_that_is_made_again() {
     assert_eq!(body.as_deref(), Some(&b"staged"[..]));
     let checked = blocks.check(&view).unwrap();
     assert_eq!(checked.sound_blocks, 21);
+}
+
+#[test]
+fn a_row_of_totals_that_came_back_cuts_no_block_that_has_a_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = grown(dir.path());
+    let state = store.catalogue().id("blocks.state").unwrap();
+    let row = |store: &MemStore| {
+        let view = store.begin_read().unwrap();
+        let mut rows = view.cursor(state, KeyRange::all()).unwrap();
+        let row = rows.first().unwrap().unwrap();
+        (row.key.to_vec(), row.value.to_vec())
+    };
+    let before = row(&store);
+    let blocks = open(&store, dir.path()).unwrap();
+    let auto = AutoCommit::new(Arc::clone(&store), blocks, Durability::Durable);
+    for height in 21..=30_u8 {
+        auto.append(new_block(height.into(), &[height; 1_000]))
+            .unwrap();
+    }
+    drop(auto);
+    let newest = row(&store);
+    for (row, is_refused) in [(&before, true), (&newest, false)] {
+        let mut txn = store.begin_write().unwrap();
+        txn.put(state, &row.0, &row.1).unwrap();
+        txn.commit(Durability::Durable).unwrap();
+        match open(&store, dir.path()) {
+            Err(error) => {
+                assert!(is_refused, "{error}");
+                let text = error.to_string();
+                assert!(
+                    text.contains("tip is 20") && text.contains("up to 30"),
+                    "{text}"
+                );
+            }
+            Ok(blocks) => {
+                assert!(!is_refused);
+                let view = store.begin_read().unwrap();
+                assert_eq!(blocks.check(&view).unwrap().sound_blocks, 30);
+            }
+        }
+    }
 }
