@@ -1,6 +1,8 @@
 //! The block store of segment files: the suite of blocks over two engines, power cuts at every step
-//! of the log, what opening puts in order and what it refuses, and the index made again.
+//! of the log, random lives against a list, what opening puts in order and what it refuses, and the
+//! index made again.
 
+mod model;
 mod opening;
 mod power;
 mod refused;

@@ -29,7 +29,7 @@ fn open(place: &Path) -> (Arc<RedbStore>, Blocks) {
 }
 
 /// The files as a process that is killed now leaves them.
-fn killed(from: &Path, to: &Path) {
+pub(crate) fn killed(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let copy = to.join(entry.file_name());
