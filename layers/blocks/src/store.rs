@@ -196,6 +196,32 @@ impl<S: KvStore> SegmentBlocks<S> {
         Ok(self.end(reader)?.is_some_and(|end| record < end))
     }
 
+    /// Puts the row that says where the body of a block is, and makes its record durable.
+    fn put_place<W: WriteTxn>(
+        &self,
+        txn: &mut W,
+        staged: Staged<'_>,
+        is_out_of_order: bool,
+    ) -> BlockResult<()> {
+        let Staged { block, at, .. } = if is_out_of_order {
+            self.stage(staged.block)?
+        } else {
+            staged
+        };
+        let key = BlockIndex::key(block.height);
+        txn.put(self.places, &key, &layout::encode_place(&at))?;
+        Ok(self.make_durable(&at)?)
+    }
+
+    /// Takes the rows of the block at the tip out of a transaction that appended it.
+    fn take_back<W: WriteTxn>(&self, txn: &mut W, height: Height) -> BlockResult<()> {
+        let tail = self.index.tail(txn)?;
+        let is_only = tail.is_none_or(|tail| tail.height == height);
+        let below = height.prev().filter(|_| !is_only);
+        let rows = self.index.truncate(txn, below)?;
+        Ok(txn.delete_range(self.places, &rows)?)
+    }
+
     /// Makes everything that was staged up to this record durable.
     fn make_durable(&self, at: &BodyPlace) -> Result<()> {
         let mut writing = self.writing()?;
@@ -307,15 +333,13 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
     fn append<W: WriteTxn>(&self, txn: &mut W, staged: Staged<'_>) -> BlockResult<BlockRef> {
         let is_out_of_order = self.is_out_of_order(txn, &staged)?;
         let appended = self.index.append(txn, &staged.block)?;
-        let Staged { block, at, .. } = if is_out_of_order {
-            self.stage(staged.block)?
-        } else {
-            staged
-        };
-        let key = BlockIndex::key(block.height);
-        txn.put(self.places, &key, &layout::encode_place(&at))?;
-        self.make_durable(&at)?;
-        Ok(appended)
+        let put = self.put_place(txn, staged, is_out_of_order);
+        if put.is_err() {
+            // Whoever commits what was in the transaction before commits no block without a body.
+            // What is told is the first error; where the store failed, it takes no commit.
+            drop(self.take_back(txn, appended.height));
+        }
+        put.map(|()| appended)
     }
 
     fn tip<R: Reader>(&self, reader: &R) -> BlockResult<Option<BlockRef>> {

@@ -447,7 +447,7 @@ fn options(number: u64) -> SegmentOptions {
 
 #[test]
 fn a_life_on_a_disk_that_fails_is_that_of_a_list() {
-    lives(conformance::scaled(60) as u64, 400, |number| {
+    lives(conformance::scaled(40) as u64, 400, |number| {
         OverSim::new(options(number))
     });
 }
