@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use backend_mem::MemStore;
 use blocks::{SegmentBlocks, SegmentOptions};
+use seglog::tools::Tools;
 use seglog::{ChainTag, SegmentNumber};
 use storage_api::blocks::{
     AutoCommit, BlockError, BlockHash, BlockQuery, BlockStore, Height, NewBlock, TxId,
@@ -423,6 +424,13 @@ fn a_row_of_totals_that_came_back_cuts_no_block_that_has_a_place() {
         match open(&store, dir.path()) {
             Err(error) => {
                 assert!(is_refused, "{error}");
+                // A repair makes the index again, with every block of it.
+                let tools = Tools::new(folder(dir.path()), small().chain);
+                let blocks = SegmentBlocks::open_for_tools(Arc::clone(&store), &tools).unwrap();
+                let mut txn = store.begin_write().unwrap();
+                let rebuilt = blocks.rebuild_to(&mut txn, &tools, None).unwrap();
+                assert_eq!(rebuilt.blocks, 30);
+                txn.abort().unwrap();
                 let text = error.to_string();
                 assert!(
                     text.contains("tip is 20") && text.contains("up to 30"),
