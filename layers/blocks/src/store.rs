@@ -4,10 +4,11 @@
 //! appended is trash, which the next opening removes if it lies at the end and a pruning otherwise;
 //! a file is cut only after the commit that made its records unreachable is durable, once no view
 //! from before that commit is open, and at the tip not if something was staged since; file work that
-//! comes late, or again, cuts nothing of what came since; the record of a block lies behind that of
-//! its parent, and no cut that waits takes it. Cost: one write and one
-//! sync for all that was staged since the last one, a write more for each 256 KiB, and the rows of
-//! each block; of a read by height, one get and one positioned read; of a cut, a sync of the store.
+//! comes late, or again, cuts nothing of what came since, and none takes a record that the committed
+//! index names; the record of a block lies behind that of its parent, and no cut that waits takes
+//! it. Cost: one write and one sync for all that was staged since the last one, a write more for
+//! each 256 KiB, and the rows of each block; of a read by height, one get and one positioned read;
+//! of a cut, a sync of the store.
 
 use std::cell::Cell;
 use std::fmt;
@@ -263,6 +264,20 @@ impl<S: KvStore> SegmentBlocks<S> {
         }
     }
 
+    /// Whether the committed index names a record that this would cut: the truncation or the
+    /// pruning that it comes of was not committed, or blocks were appended in its place.
+    fn is_named(&self, Cleanup(cut): Cleanup) -> BlockResult<bool> {
+        let view = self.store.begin_read()?;
+        Ok(match cut {
+            Cut::Nothing => false,
+            Cut::Tip(from, ..) => self.end(&view)?.is_some_and(|end| Some(end) > from),
+            Cut::Tail(record, _) => match self.index.tail(&view)? {
+                Some(tail) => self.known_place(&view, tail.height)?.record < record,
+                None => false,
+            },
+        })
+    }
+
     /// Does the cuts that no open view can miss.
     fn cut_what_may_go(&self, writing: &mut Writing) -> BlockResult<()> {
         // Before the ages of views are known, or one that began shortly before a cut could seem to
@@ -433,9 +448,12 @@ impl<S: KvStore> BlockStore for SegmentBlocks<S> {
     }
 
     fn finish(&self, cleanup: Cleanup) -> BlockResult<()> {
-        // What a crash may take back of the index must find its records. Whoever writes may wait
-        // for the log, so this comes before it is held.
         if self.cuts_something(cleanup) {
+            if self.is_named(cleanup)? {
+                return Ok(());
+            }
+            // What a crash may take back of the index must find its records. Whoever writes may
+            // wait for the log, so this comes before it is held.
             self.store.sync()?;
         }
         let mut writing = self.writing()?;

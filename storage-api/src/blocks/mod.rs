@@ -212,7 +212,8 @@ pub trait BlockStore: Send + Sync + 'static {
     /// `OutOfRange`, `Empty`, `Store`.
     fn prune<W: WriteTxn>(&self, txn: &mut W, tail: Height) -> BlockResult<Self::Cleanup>;
 
-    /// Does the file work left after a commit. Idempotent.
+    /// Does the file work left after a commit. Idempotent. Of a transaction that was aborted, or
+    /// whose commit is to come yet, it takes nothing away that is committed.
     ///
     /// # Errors
     /// `Store` with `Io`.

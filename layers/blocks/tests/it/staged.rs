@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend_mem::MemStore;
-use blocks::SegmentBlocks;
+use blocks::{SegmentBlocks, SegmentOptions};
 use storage_api::blocks::{BlockHash, BlockStore, Height, NewBlock};
 use storage_api::{ChecksumSetting, Durability, Engine, KvStore, Location, OpenOptions, WriteTxn};
 
@@ -112,6 +112,37 @@ fn a_block_whose_record_was_cut_with_another_can_be_appended() {
     append(&store, &blocks, better);
     put(&store, &blocks, block(3, b"better", b"three"));
     expect_to_stay(&store, dir.path(), blocks, &[b"one", b"better", b"three"]);
+}
+
+/// The bodies of committed blocks went when what was left to do of an aborted cut was done.
+#[test]
+fn a_cut_that_was_not_committed_takes_no_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store();
+    // Three bodies to a segment, so that a pruning has files to take.
+    let options = SegmentOptions {
+        segment_bytes_max: 150,
+        ..small()
+    };
+    let opened = SegmentBlocks::open(Arc::clone(&store), folder(dir.path()), &options);
+    let blocks = opened.unwrap().0;
+    let body = &[7; 50];
+    put(&store, &blocks, block(1, b"", body));
+    for height in 2..=12 {
+        put(&store, &blocks, block(height, body, body));
+    }
+    for tip in [Some(Height::new(5)), None] {
+        let mut txn = store.begin_write().unwrap();
+        let cleanup = blocks.truncate(&mut txn, tip).unwrap();
+        txn.abort().unwrap();
+        blocks.finish(cleanup).unwrap();
+    }
+    let mut txn = store.begin_write().unwrap();
+    let cleanup = blocks.prune(&mut txn, Height::new(9)).unwrap();
+    drop(txn);
+    blocks.finish(cleanup).unwrap();
+    put(&store, &blocks, block(13, body, body));
+    expect_to_stay(&store, dir.path(), blocks, &[&body[..]; 13]);
 }
 
 #[test]
