@@ -2,7 +2,8 @@
 //!
 //! Invariants: without a scheme the directory's marker decides, and a directory without marker is
 //! an error that says so; an engine that is known and not compiled in is named together with the
-//! feature that adds it; nothing is touched before the engine is certain.
+//! feature that adds it; nothing is touched before the engine is certain; a store never gets the
+//! tables of bodies in both places.
 
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use storage_api::{
 
 use super::AnyStore;
 use super::url::{EngineName, StoreUrl};
+use crate::bodies::Bodies;
 
 /// What only one engine knows, for each of them; an engine looks at its own only.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +46,9 @@ impl Opener {
     /// Opens the store at the URL.
     ///
     /// # Errors
-    /// As [`Engine::open`], and `EngineNotCompiled`, `UnknownEngine`, `InvalidArgument`.
+    /// As [`Engine::open`], and `EngineNotCompiled`, `UnknownEngine`, `InvalidArgument`;
+    /// `SchemaRefused` for tables of bodies in another place than the store has them, see
+    /// [`Bodies`].
     pub fn open(&self, url: &StoreUrl) -> Result<(AnyStore, OpenReport)> {
         match url {
             StoreUrl::Memory => self.open_engine(EngineName::Mem, Location::Memory),
@@ -63,6 +67,12 @@ impl Opener {
             options,
             engines,
         } = self;
+        if let Location::Directory(path) = location {
+            // A directory that is none of ours is refused by the engine, with a better error.
+            let marker = directory::read_marker(path).ok().flatten();
+            let tables = marker.iter().flat_map(|marker| &marker.tables);
+            Bodies::refuse_both(schema, tables.map(|table| table.def.name()))?;
+        }
         #[cfg(not(any(feature = "redb", feature = "lmdb", feature = "rocks")))]
         let EngineOptions {} = engines;
         match engine {

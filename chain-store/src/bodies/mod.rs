@@ -18,7 +18,8 @@ use storage_api::blocks::{
     KvBlocks, NewBlock, TxId, TxPlace,
 };
 use storage_api::{
-    Catalogue, ChecksumSetting, Error, KvStore, Reader, Result, Schema, TableDef, WriteTxn,
+    Catalogue, ChecksumSetting, Error, ErrorKind, KvStore, Reader, Result, Schema, TableDef,
+    WriteTxn,
 };
 
 use crate::any::AnyStore;
@@ -89,6 +90,29 @@ impl Bodies {
     /// As [`Bodies::of_tables`].
     pub fn of(catalogue: &Catalogue) -> Result<Option<Self>> {
         Self::of_tables(catalogue.iter().map(|table| table.def.name()))
+    }
+
+    /// Refuses a schema that would give a store with bodies in one place the tables of the other:
+    /// it could not be told any more where they are, and tables stay.
+    pub(crate) fn refuse_both<'n>(
+        schema: &Schema,
+        stored: impl IntoIterator<Item = &'n str>,
+    ) -> Result<()> {
+        let asked = Self::of_tables(schema.tables().iter().map(TableDef::name))?;
+        // A store that has both already is told when its blocks are opened.
+        match (asked, Self::of_tables(stored)) {
+            (Some(asked), Ok(Some(stored))) if asked != stored => {
+                Err(Error::new(ErrorKind::SchemaRefused {
+                    reason: format!(
+                        "the store keeps bodies in {stored} since it was made, as table {} says; \
+                         table {}, for bodies in {asked}, needs a new store",
+                        stored.table(),
+                        asked.table()
+                    ),
+                }))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The tables of blocks whose bodies are there, without checksum envelope.

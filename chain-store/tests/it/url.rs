@@ -1,9 +1,10 @@
 //! Opening by URL: every engine, markers, and the errors that name what to do.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use chain_store::{AnyStore, EngineName};
-use storage_api::{ErrorKind, KvStore, OpenOptions, Schema, TableDef};
+use chain_store::{AnyStore, Blocks, Bodies, EngineName};
+use storage_api::{ChecksumSetting, ErrorKind, KvStore, OpenOptions, Schema, TableDef};
 
 /// A URL of a fresh store of this engine below a directory.
 pub(crate) fn of(engine: EngineName, place: &Path) -> String {
@@ -114,6 +115,33 @@ fn a_directory_of_another_engine_is_refused() {
                 matches!(&refused, ErrorKind::WrongEngine { found, .. } if found == made.as_str()),
                 "{asked} over {made}: {refused:?}"
             );
+        }
+    }
+}
+
+/// A setting that was changed gave a store the tables of both, and its blocks could not be opened
+/// any more, by nothing.
+#[test]
+fn tables_of_bodies_in_the_other_place_are_refused_and_not_added() {
+    for engine in EngineName::compiled().filter(|engine| *engine != EngineName::Mem) {
+        let place = tempfile::tempdir().unwrap();
+        let url = of(engine, place.path());
+        for (first, other) in [
+            (Bodies::Store, Bodies::Segments),
+            (Bodies::Segments, Bodies::Store),
+        ] {
+            let url = format!("{url}-{first}");
+            let schema = |bodies: Bodies| bodies.schema(ChecksumSetting::None).unwrap();
+            drop(AnyStore::open(&url, &schema(first)).unwrap());
+            let error = AnyStore::open(&url, &schema(other)).map(drop).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::SchemaRefused { .. }));
+            let text = error.to_string();
+            assert!(
+                text.contains(first.table()) && text.contains("needs a new store"),
+                "{text}"
+            );
+            let store = Arc::new(AnyStore::open(&url, &schema(first)).unwrap());
+            assert_eq!(Blocks::open(&store).unwrap().bodies(), first);
         }
     }
 }
