@@ -1,7 +1,8 @@
 //! What an error of the log is to whoever keeps blocks in it.
 //!
 //! Invariant: file, segment and offset stay in the words; damage stays damage, a full disk stays a
-//! full disk, and an absent file is told apart from both.
+//! full disk, and an absent file is told apart from both; damage of a
+//! body names its block.
 
 use seglog::LogError;
 use storage_api::blocks::{BlockError, Height};
@@ -60,6 +61,14 @@ pub fn of_log(error: LogError) -> Error {
 pub(crate) fn of_body(height: Height, error: LogError) -> BlockError {
     match error {
         LogError::Absent { place, .. } => BlockError::BodyAbsent { height, place },
-        other => BlockError::Store(of_log(other)),
+        other => {
+            let error = of_log(other);
+            BlockError::Store(match error.kind() {
+                ErrorKind::Corruption { place, what } => {
+                    Error::corruption(format!("{place}, block {height}"), what)
+                }
+                _ => error,
+            })
+        }
     }
 }
