@@ -54,6 +54,23 @@ fn segments_roll_over_exactly_at_the_limit() {
     assert_eq!(records(&log.reader(), log.next()).unwrap().len(), 12);
 }
 
+/// Everybody could read the segments of a store whose other files nobody else could.
+#[cfg(unix)]
+#[test]
+fn segments_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = Log::open(folder(dir.path()), options(0)).unwrap();
+    log.append(Height::new(1), b"a body").unwrap();
+    log.sync().unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", entry.path().display());
+    }
+    assert!(dir.path().join("0000000000.seg").exists());
+}
+
 #[test]
 fn what_does_not_count_leaves_the_limit_to_the_rest_also_after_opening_and_cutting() {
     let dir = tempfile::tempdir().unwrap();
