@@ -21,9 +21,13 @@
 //! use storage_api::{ChecksumSetting, Durability, KvStore};
 //!
 //! let dir = tempfile::tempdir()?;
+//! let place = dir.path().join("store");
 //! let schema = ChainbaseBlocks::<AnyStore>::schema(ChecksumSetting::None)?;
-//! let store = Arc::new(AnyStore::open("mem:", &schema)?);
-//! let disk = Arc::new(Folder::new(dir.path()));
+//! let store = Arc::new(AnyStore::open(&format!("redb:{}", place.display()), &schema)?);
+//! // Here `chainstore blocks check` and its like look for the files, and `copy` takes them along.
+//! let files = place.join("segments");
+//! std::fs::create_dir_all(&files)?;
+//! let disk = Arc::new(Folder::new(&files));
 //! let options = LogBlocksOptions::default();
 //! let (chain, _) = ChainbaseBlocks::open(store, disk, &options, Durability::Durable)?;
 //!

@@ -51,8 +51,9 @@
 //! let url = format!("redb:{}", dir.path().join("store").display());
 //! let schema = Blocks::<AnyStore>::schema(ChecksumSetting::None)?;
 //! let store = Arc::new(AnyStore::open(&url, &schema)?);
-//! let files = dir.path().join("blocks");
-//! std::fs::create_dir(&files)?;
+//! // Here `chainstore blocks check` and its like look for the files, and `copy` takes them along.
+//! let files = dir.path().join("store").join("segments");
+//! std::fs::create_dir_all(&files)?;
 //!
 //! let options = Options::for_system("testSystem");
 //! let (blocks, _) = Blocks::open(store, Arc::new(Folder::new(&files)), &options)?;
