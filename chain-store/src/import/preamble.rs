@@ -25,7 +25,7 @@ fn damaged(what: impl Into<String>) -> Error {
 
 impl AntelopeState {
     /// The table.
-    pub(super) fn table(checksum: ChecksumSetting) -> TableDef {
+    pub(crate) fn table(checksum: ChecksumSetting) -> TableDef {
         STATE.with_checksum(checksum)
     }
 

@@ -30,7 +30,7 @@ use storage_api::blocks::{BlockError, Height};
 pub use ::blocks::PackReport;
 pub use check::check;
 pub use plan::Action;
-pub use run::{Cut, index_rebuild, pack, prune, repair, truncate};
+pub use run::{Cut, index_rebuild, other_tables, pack, prune, repair, truncate};
 
 /// What something that is wrong is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -14,7 +14,7 @@ use seglog::SegmentNumber;
 use seglog::disk::Folder;
 use seglog::tools::{SeenKind, Tools};
 use storage_api::blocks::{BlockError, BlockStore, Height};
-use storage_api::{Access, Durability, KvStore, WriteTxn};
+use storage_api::{Access, ChecksumSetting, Durability, KvStore, TableDef, WriteTxn};
 
 use super::check::Look;
 use super::disk::Mapped;
@@ -23,7 +23,7 @@ use super::quarantine::{HASHES, Quarantine, TXS};
 use super::{Action, RepairError, Repaired};
 use crate::any::{AnyStore, AnyWriteTxn};
 use crate::bodies::{Blocks, Bodies, Cleanup, Held, chain_tag, segments_of};
-use crate::import::UnspentSet;
+use crate::import::{AntelopeState, UnspentSet};
 
 /// Checks and repairs at most; each ends with nothing left that the next could do.
 const PASSES_MAX: usize = 4;
@@ -343,6 +343,19 @@ fn is_gap(error: &BlockError) -> bool {
 pub fn truncate(store: &Arc<AnyStore>, to: Height) -> Result<Cut, RepairError> {
     check_state(store)?;
     cut(store, |blocks, txn| blocks.truncate(txn, Some(to)))
+}
+
+/// The tables that no cut of blocks changes: what they say of blocks that were cut is for their
+/// owner to take back. The beginning of an Antelope log is none of them: it is of no block.
+#[must_use]
+pub fn other_tables(store: &AnyStore) -> Vec<String> {
+    let own = Bodies::ALL.into_iter().flat_map(Bodies::tables);
+    let own: Vec<TableDef> = own
+        .chain([AntelopeState::table(ChecksumSetting::None)])
+        .collect();
+    let names = store.catalogue().iter().map(|table| table.def.name());
+    let others = names.filter(|name| own.iter().all(|table| table.name() != *name));
+    others.map(str::to_owned).collect()
 }
 
 /// Makes a height the tail: one commit, then file work. Doing it again finishes what was killed.

@@ -13,7 +13,7 @@ use clap::Args;
 use serde::Serialize;
 use storage_api::blocks::Height;
 
-use super::in_words;
+use super::{in_words, tell_other_tables};
 use crate::args::{StoreArg, WriteArg};
 use crate::interrupt;
 use crate::output::{Output, facts, grouped};
@@ -46,7 +46,8 @@ pub(crate) struct IndexRebuildArgs {
 Examples:
   chainstore blocks truncate --store ./node --to-height 170000 --write
 
-A store with the unspent outputs of its tip is refused: these cannot be taken back yet.")]
+A store with the unspent outputs of its tip is refused: these cannot be taken back yet. Tables that
+are not of blocks stay as they are, and are named: their owner takes back what the blocks did.")]
 pub(crate) struct TruncateArgs {
     #[command(flatten)]
     pub(super) store: StoreArg,
@@ -118,6 +119,9 @@ pub(super) fn index_rebuild(args: &IndexRebuildArgs, out: &mut Output) -> Result
     let to = args.to_height.map(Height::new);
     let rebuilt = repair::index_rebuild(&opened, to).map_err(in_words)?;
     drop(writing);
+    if to.is_some() {
+        tell_other_tables(&opened);
+    }
     let blocks = StoreStat::gather(&*opened)?.blocks;
     let done = Rebuilt {
         store: args.store.store.to_string(),
@@ -167,6 +171,7 @@ pub(super) fn truncate(args: &TruncateArgs, out: &mut Output) -> Result<()> {
     let opened = open(&args.store)?;
     let cut = repair::truncate(&opened, Height::new(args.to_height)).map_err(in_words)?;
     drop(writing);
+    tell_other_tables(&opened);
     print(&args.store, &opened, cut, out)
 }
 

@@ -11,12 +11,14 @@ mod read;
 mod repair;
 
 use anyhow::{Error, Result};
-use chain_store::repair::RepairError;
+use chain_store::AnyStore;
+use chain_store::repair::{RepairError, other_tables};
 use clap::{Args, Subcommand};
 
 use crate::args::StoreArg;
 use crate::exit::{Exit, Stop};
 use crate::output::Output;
+use crate::progress::say;
 
 /// Print, check, repair, cut and pack blocks.
 #[derive(Debug, Args)]
@@ -66,6 +68,18 @@ pub(crate) fn run(args: &BlocksArgs, out: &mut Output) -> Result<Exit> {
         BlocksCommand::Pack(args) => pack::run(args, out)?,
     }
     Ok(Exit::Done)
+}
+
+/// Names the tables that a cut at the tip leaves as they were, on standard error.
+fn tell_other_tables(store: &AnyStore) {
+    let tables = other_tables(store);
+    if !tables.is_empty() {
+        say(&format!(
+            "chainstore: note: a new tip leaves other tables as they are: {}; take back there what \
+             the blocks above it did",
+            tables.join(", ")
+        ));
+    }
 }
 
 /// The error with its exit code.

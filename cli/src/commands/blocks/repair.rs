@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 use storage_api::blocks::Height;
 
-use super::{check, in_words};
+use super::{check, in_words, tell_other_tables};
 use crate::args::{StoreArg, WriteArg};
 use crate::exit::Exit;
 use crate::interrupt;
@@ -31,6 +31,7 @@ Examples:
 Without --to-height no committed block is given up: what is behind the last commit goes, renamed
 segments get their names back, and lost rows of the index are made again. Whatever is removed is
 copied to STORE/quarantine/NUMBER/ before, with a report. Killed, the same command finishes.
+With it, tables that are not of blocks stay as they are, and are named.
 Exit code 1: something is still damaged.")]
 pub(crate) struct RepairArgs {
     #[command(flatten)]
@@ -85,6 +86,9 @@ pub(super) fn run(args: &RepairArgs, out: &mut Output) -> Result<Exit> {
         // What a dry run would leave behind.
         report.repaired.found.is_sound()
     });
+    if to.is_some() && !report.repaired.actions.is_empty() {
+        tell_other_tables(&opened);
+    }
     out.document(&report, to_table)?;
     Ok(if is_sound {
         Exit::Done

@@ -1,10 +1,11 @@
 //! `blocks index-rebuild`, `truncate`, `prune` and `pack`: the same store comes out, wherever
 //! bodies are.
 
-use chain_store::Bodies;
+use chain_store::{AnyStore, Bodies};
+use storage_api::{Schema, TableDef};
 
 use super::{FIRST, TIP, check, digests, lose, made};
-use crate::support::{disk_engines, run, snapshot};
+use crate::support::{alone, disk_engines, run, snapshot};
 
 fn blocks(store: &str, args: &[&str]) -> crate::support::Ran {
     let words = ["blocks", args[0], "--store", store, "--output", "json"];
@@ -106,6 +107,38 @@ fn the_height_up_to_which_an_index_can_be_made_is_named_and_works() {
             let short = made(engine, &place.path().join("b"), Bodies::Segments, reach);
             assert_eq!(digests(&store), digests(&short), "{engine}");
             check(&store).ok();
+        }
+    }
+}
+
+/// The state of a node stayed at the tip that was cut away, and nothing said so.
+#[test]
+fn tables_that_a_cut_at_the_tip_leaves_as_they_were_are_named() {
+    let note = "leaves other tables as they are: balances, undo;";
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, place.path(), Bodies::Segments, TIP);
+        let ran = blocks(&store, &["truncate", "--to-height", "60", "--write"]).ok();
+        assert!(!ran.stderr.contains("other tables"), "{ran}");
+        {
+            let _alone = alone();
+            let own = ["balances", "undo"].map(TableDef::new);
+            drop(AnyStore::open(&store, &Schema::new(&own).unwrap()).unwrap());
+        }
+        let ran = blocks(&store, &["prune", "--below", "10", "--write"]).ok();
+        assert!(!ran.stderr.contains("other tables"), "{ran}");
+        let (number, offset, _) = super::place(&store, 50);
+        super::flip(&super::file(&store, number), offset + 60);
+        let ran = run(["blocks", "get", "--store", &store, "--height", "50"]);
+        assert!(ran.stderr.contains("), block 50: the payload"), "{ran}");
+        for args in [
+            ["repair", "--to-height", "49", "--dry-run"],
+            ["repair", "--to-height", "49", "--write"],
+            ["index-rebuild", "--to-height", "45", "--write"],
+            ["truncate", "--to-height", "40", "--write"],
+        ] {
+            let ran = blocks(&store, &args);
+            assert!(ran.stderr.contains(note), "{args:?}: {ran}");
         }
     }
 }
