@@ -2,8 +2,8 @@
 //!
 //! # Starting points
 //! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path;
-//! [`Opener`] with options; [`Blocks`] are its blocks, wherever their bodies are; [`BitcoinImport`]
-//! and [`FileImport`] import a chain, [`export`] writes its file again; [`ContentDigest`],
+//! [`Opener`] with options; [`Blocks`] are its blocks, wherever their bodies are, with an example of
+//! what a node does with them; [`BitcoinImport`] and [`FileImport`] import a chain, [`export`] writes its file again; [`ContentDigest`],
 //! [`BlocksDigest`] and [`diff`] compare stores; [`migrate`] moves one to another engine;
 //! [`verify`] checks one in a child process; [`metrics`] and [`Timed`] tell what it does. The
 //! contract itself, with every trait, is in [`storage_api`], which is re-exported here.
@@ -39,7 +39,7 @@ pub use backend_kit::directory::{
     MARKER_VERSION, Marker as StoreMarker, State as MarkerState, read_marker,
 };
 pub use backend_kit::metrics;
-pub use blocks::SegmentOptions;
+pub use blocks::{Block, BlockIter, ReadAhead, SegmentBlocks, SegmentOptions};
 pub use bodies::{Blocks, BlocksDigest, Bodies, Cleanup, Segments, Staged};
 pub use chain_files;
 pub use digest::{ContentDigest, RangeDigest};

@@ -152,6 +152,77 @@ impl FromStr for Bodies {
 }
 
 /// The blocks of a store, wherever their bodies are.
+///
+/// What a node does with them, here with bodies in segments. A call changes blocks and their index
+/// and nothing else: what a block did to the node's own tables the node takes back itself, from
+/// what it kept for that in the block's commit ([`storage_api::ChangeSet`] can tell it).
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use chain_store::storage_api::blocks::{BlockHash, BlockQuery, BlockStore, Height, NewBlock};
+/// use chain_store::storage_api::{
+///     ChecksumSetting, Durability, Error, KvStore, Schema, TableDef, WriteTxn, Writer,
+/// };
+/// use chain_store::{AnyStore, Blocks, Bodies, ReadAhead};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let place = tempfile::tempdir()?;
+/// # let url = format!("redb:{}", place.path().join("node").display());
+/// let mut schema = Bodies::Segments.schema(ChecksumSetting::None)?;
+/// schema.merge(&Schema::new([&TableDef::new("state")])?)?;
+/// let store = Arc::new(AnyStore::open(&url, &schema)?);
+/// let state = store.catalogue().id("state")?;
+/// let blocks = Blocks::open(&store)?;
+///
+/// let hash = |branch: u8, height: u64| {
+///     BlockHash::new(&[&[branch][..], &height.to_be_bytes()].concat())
+/// };
+/// let block = |branch: u8, height: u64, parent: BlockHash| -> Result<NewBlock<'static>, Error> {
+///     let (tx_ids, body): (&[_], &[u8]) = (&[], b"a body");
+///     let hash = hash(branch, height)?;
+///     Ok(NewBlock { height: Height::new(height), hash, parent, tx_ids, body })
+/// };
+///
+/// // A group of blocks is one commit. All of it is staged before the first one is appended, so
+/// // that one sync makes all bodies durable and not one each.
+/// let group = (1..=10).map(|height| blocks.stage(block(0, height, hash(0, height - 1)?)?));
+/// let group: Vec<_> = group.collect::<Result<_, _>>()?;
+/// let mut txn = store.begin_write()?;
+/// for staged in group {
+///     blocks.append(&mut txn, staged)?;
+/// }
+/// txn.put(state, b"applied", &10u64.to_be_bytes())?;
+/// txn.commit(Durability::Durable)?;
+///
+/// // Any thread reads in a view of its own, also while blocks are appended; bodies in segments
+/// // can be read ahead (`BlockStore::range` lends them wherever they are).
+/// let segments = blocks.segments().ok_or("bodies are rows")?;
+/// let view = store.begin_read()?;
+/// let query = BlockQuery::from(Height::new(8));
+/// for block in segments.iter(&view, query, ReadAhead::default()) {
+///     assert_eq!(&block?.body[..], b"a body");
+/// }
+/// drop(view);
+///
+/// // A reorganisation is one commit, and then file work.
+/// let rival = blocks.stage(block(1, 8, hash(0, 7)?)?)?;
+/// let mut txn = store.begin_write()?;
+/// let cleanup = blocks.truncate(&mut txn, Some(Height::new(7)))?;
+/// blocks.append(&mut txn, rival)?;
+/// txn.put(state, b"applied", &8u64.to_be_bytes())?;
+/// txn.commit(Durability::Durable)?;
+/// blocks.finish(cleanup)?;
+///
+/// // So is pruning; what lies below the tip for good may be packed at any time.
+/// let mut txn = store.begin_write()?;
+/// let cleanup = blocks.prune(&mut txn, Height::new(3))?;
+/// txn.commit(Durability::Durable)?;
+/// blocks.finish(cleanup)?;
+/// segments.pack(&store.begin_read()?, Height::new(7))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Blocks {
@@ -193,7 +264,8 @@ impl Blocks {
     /// was opened to be read has its segments opened to be read: nothing is written.
     ///
     /// # Errors
-    /// `Store` with `UnknownTable` for a store without blocks, `Unsupported` for segments without a
+    /// `Store` with `UnknownTable` for a store without blocks, `Corruption` for damage in the
+    /// segment that is written to (nothing is changed; see `docs/damaged-blocks.md`), `Unsupported` for segments without a
     /// directory (a store in memory, an engine from outside), `AlreadyOpen` when something else in
     /// this process writes to the segments, and as `SegmentBlocks::open`.
     pub fn open(store: &Arc<AnyStore>) -> BlockResult<Self> {

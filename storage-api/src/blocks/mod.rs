@@ -106,6 +106,10 @@ pub trait BlockStore: Send + Sync + 'static {
     /// Does the file work of a block before the transaction. Nothing of it is visible, and it is
     /// forgotten without harm.
     ///
+    /// Of blocks that share a commit all are staged before the first one is appended: where bodies
+    /// are files, an append makes everything that was staged so far durable with one sync, and a
+    /// block that is staged after it costs another.
+    ///
     /// # Errors
     /// `Store` with `DiskFull`, `Io`.
     fn stage<'b>(&self, block: NewBlock<'b>) -> BlockResult<Self::Staged<'b>>;
