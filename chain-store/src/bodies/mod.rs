@@ -265,9 +265,9 @@ impl Blocks {
     ///
     /// # Errors
     /// `Store` with `UnknownTable` for a store without blocks, `Corruption` for damage in the
-    /// segment that is written to (nothing is changed; see `docs/damaged-blocks.md`), `Unsupported` for segments without a
-    /// directory (a store in memory, an engine from outside), `AlreadyOpen` when something else in
-    /// this process writes to the segments, and as `SegmentBlocks::open`.
+    /// segment that is written to (nothing is changed; see `docs/damaged-blocks.md`), `Unsupported`
+    /// for segments without a directory (a store in memory, an engine from outside), `AlreadyOpen`
+    /// when something else in this process writes to the segments, and as `SegmentBlocks::open`.
     pub fn open(store: &Arc<AnyStore>) -> BlockResult<Self> {
         Self::open_with(store, &SegmentOptions::default())
     }

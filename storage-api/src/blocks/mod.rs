@@ -99,8 +99,8 @@ pub trait BlockStore: Send + Sync + 'static {
     type Staged<'b>;
 
     /// File work that remains after a commit. It must be handed to [`BlockStore::finish`] once the
-    /// commit returned; losing it in a crash costs space until the next opening and nothing
-    /// else.
+    /// commit returned; losing it in a crash costs space and nothing else: at the tip until the
+    /// next opening, at the tail until the next pruning.
     type Cleanup;
 
     /// Does the file work of a block before the transaction. Nothing of it is visible, and it is
@@ -217,7 +217,8 @@ pub trait BlockStore: Send + Sync + 'static {
     fn prune<W: WriteTxn>(&self, txn: &mut W, tail: Height) -> BlockResult<Self::Cleanup>;
 
     /// Does the file work left after a commit. Idempotent. Of a transaction that was aborted, or
-    /// whose commit is to come yet, it takes nothing away that is committed.
+    /// whose commit is to come yet, it takes nothing away that is committed. Files that a view from
+    /// before the commit may still read go with a later call.
     ///
     /// # Errors
     /// `Store` with `Io`.
