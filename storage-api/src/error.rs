@@ -27,6 +27,8 @@ struct Inner {
     engine: Option<Cow<'static, str>>,
     operation: Option<&'static str>,
     table: Option<String>,
+    /// The file or folder, for a kind that does not name it.
+    place: Option<Box<str>>,
     source: Option<Source>,
 }
 
@@ -281,6 +283,7 @@ impl Error {
             engine: None,
             operation: None,
             table: None,
+            place: None,
             source: None,
         }))
     }
@@ -323,7 +326,11 @@ impl Error {
         use std::io::ErrorKind as Io;
         let place = place.into();
         let kind = match source.kind() {
-            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => ErrorKind::DiskFull,
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
+                let mut error = Self::new(ErrorKind::DiskFull).with_source(source);
+                error.0.place = (!place.is_empty()).then(|| place.into());
+                return error;
+            }
             Io::PermissionDenied => ErrorKind::PermissionDenied {
                 path: place.clone(),
             },
@@ -430,7 +437,11 @@ impl fmt::Display for Error {
         if let Some(table) = &inner.table {
             write!(f, "table {table}: ")?;
         }
-        inner.kind.fmt(f)
+        inner.kind.fmt(f)?;
+        match &inner.place {
+            Some(place) => write!(f, ": {place}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -441,6 +452,7 @@ impl fmt::Debug for Error {
             .field("engine", &self.0.engine)
             .field("operation", &self.0.operation)
             .field("table", &self.0.table)
+            .field("place", &self.0.place)
             .field("source", &self.0.source)
             .finish()
     }
@@ -478,6 +490,11 @@ mod tests {
             io::ErrorKind::FileTooLarge,
         ] {
             assert!(matches!(of(full).kind(), ErrorKind::DiskFull), "{full}");
+            let text = of(full).to_string();
+            assert!(
+                text.ends_with("device: /data/segments/0000000000.seg"),
+                "{text}"
+            );
         }
         let denied = of(io::ErrorKind::PermissionDenied);
         assert!(matches!(denied.kind(), ErrorKind::PermissionDenied { .. }));
