@@ -2,11 +2,12 @@
 //!
 //! # Starting points
 //! [`AnyStore`] opens `redb:PATH`, `lmdb:PATH`, `rocks:PATH`, `mem:` or an existing path;
-//! [`Opener`] with options; [`Blocks`] are its blocks, wherever their bodies are, with an example of
-//! what a node does with them; [`BitcoinImport`] and [`FileImport`] import a chain, [`export`] writes its file again; [`ContentDigest`],
-//! [`BlocksDigest`] and [`diff`] compare stores; [`migrate`] moves one to another engine;
-//! [`verify`] checks one in a child process; [`metrics`] and [`Timed`] tell what it does. The
-//! contract itself, with every trait, is in [`storage_api`], which is re-exported here.
+//! [`Opener`] with options; [`Blocks`] are its blocks, wherever their bodies are, with an example
+//! of what a node does with them; [`BitcoinImport`] and [`FileImport`] import a chain, [`export`]
+//! writes its file again; [`ContentDigest`], [`BlocksDigest`] and [`diff`] compare stores;
+//! [`migrate`] moves one to another engine; [`verify`] checks one in a child process; [`metrics`]
+//! and [`Timed`] tell what it does. The contract itself, with every trait, is in [`storage_api`],
+//! which is re-exported here.
 //!
 //! # Features
 //! | feature | adds | needs |
