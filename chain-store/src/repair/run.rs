@@ -3,8 +3,8 @@
 //! Invariants: what is removed is in the quarantine before; copies of segments under the names of
 //! others go first, then come names, then one commit of the index, then files from the newest on;
 //! every step can be done again, so a repair that was killed is finished by the next. Cutting at a
-//! height is one commit and then file work: if it was killed, the same call finishes it, or the
-//! next opening to write at the tip, the next pruning at the tail.
+//! height is one commit and then file work, which the same call or the next opening to write
+//! finishes if it was killed.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -2,20 +2,21 @@
 //!
 //! Invariants: the index, which the store committed, says how far the log has to go; what lies
 //! beyond goes, because no commit knows it; a log that ends before is damage and is told, never
-//! made to fit or cut; opening to read changes nothing. Opening again after a crash inside opening
-//! comes to the same.
+//! made to fit or cut; segments below the tail go, if rows and record agree that it is the tail;
+//! opening to read changes nothing. Opening again after a crash inside opening comes to the same.
 
 use std::sync::{Arc, Mutex};
 
 use seglog::disk::Disk;
 use seglog::tools::Tools;
 use seglog::{ChainTag, Log, LogError, LogOptions, Reader as LogReader, Recovered, SegmentNumber};
-use storage_api::blocks::{BlockIndex, BlockRef, BlockResult};
-use storage_api::{Error, KvStore, Reader as _, TableId};
+use storage_api::blocks::{BlockError, BlockIndex, BlockRef, BlockResult};
+use storage_api::{Error, KvStore, Reader, TableId};
 
 use crate::error::of_log;
 use crate::layout;
 use crate::store::{Moment, SegmentBlocks, Writing, no_place};
+use crate::tools::BodyState;
 
 /// How the segments are laid out.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +142,7 @@ impl<S: KvStore> SegmentBlocks<S> {
             blocks.store.sync()?;
             log.truncate(next).map_err(of_log)?;
         }
+        blocks.prune_what_is_left(&mut log)?;
         let synced = log.next();
         blocks.writing = Some(Mutex::new(Writing {
             log,
@@ -167,6 +169,52 @@ impl<S: KvStore> SegmentBlocks<S> {
             tip.height
         );
         Err(Error::corruption("table blocks.state", what).into())
+    }
+
+    /// Takes the segments that a pruning has left which was killed, or whose views were open to the
+    /// end. Where the tail cannot be believed they stay: they cost space and nothing else.
+    fn prune_what_is_left(&self, log: &mut Log) -> BlockResult<()> {
+        let segments = self.reader.segments();
+        let Some((_, second)) = segments.get(1) else {
+            return Ok(());
+        };
+        let tail = match self.believed_tail(&self.store.begin_read()?, *second) {
+            Err(BlockError::Store(error)) if error.is_corruption() => {
+                tracing::warn!(%error, "what lies below the tail is not cut");
+                return Ok(());
+            }
+            tail => tail?,
+        };
+        let Some(record) = tail else {
+            return Ok(());
+        };
+        tracing::info!("segments of pruned blocks are removed");
+        // As above: an older index that a power cut brings back must find its records.
+        self.store.sync()?;
+        log.prune(record).map_err(of_log)?;
+        Ok(())
+    }
+
+    /// The record of the tail, if there is something to cut before it, no row of the index is of a
+    /// block below it, and record and rows are of the same block.
+    fn believed_tail<R: Reader>(
+        &self,
+        view: &R,
+        second: seglog::Height,
+    ) -> BlockResult<Option<seglog::Height>> {
+        let Some(tail) = self.index.tail(view)? else {
+            return Ok(None);
+        };
+        let record = self.known_place(view, tail.height)?.record;
+        let lowest = self.row_heights(view)?.map(|(lowest, _)| lowest);
+        if record < second || lowest != Some(tail.height) {
+            return Ok(None);
+        }
+        let Some(info) = self.index.info(view, tail.height)? else {
+            return Ok(None);
+        };
+        let state = self.check_body(view, &info, &mut Vec::new())?;
+        Ok(matches!(state, BodyState::Sound(_)).then_some(record))
     }
 
     /// Opens the segments to be read: writes nothing. Damage keeps nobody from reading the blocks

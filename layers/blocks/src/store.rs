@@ -3,12 +3,12 @@
 //! Invariants: a staged block is the next record of the log, whatever becomes of it; what is never
 //! appended is trash, which the next opening removes if it lies at the end and a pruning otherwise;
 //! a file is cut only after the commit that made its records unreachable is durable, once no view
-//! from before that commit is open, and at the tip not if something was staged since; file work that
-//! comes late, or again, cuts nothing of what came since, and none takes a record that the committed
-//! index names; the record of a block lies behind that of its parent, and no cut that waits takes
-//! it. Cost: one write and one sync for all that was staged since the last one, a write more for
-//! each 256 KiB, and the rows of each block; of a read by height, one get and one positioned read;
-//! of a cut, a sync of the store.
+//! from before that commit is open, and at the tip not if something was staged since; file work
+//! that comes late, or again, cuts nothing of what came since, and none takes a record that the
+//! committed index names; the record of a block lies behind that of its parent, and no cut that
+//! waits takes it. Cost: one write and one sync for all that was staged since the last one, a write
+//! more for each 256 KiB, and the rows of each block; of a read by height, one get and one
+//! positioned read; of a cut, a sync of the store.
 
 use std::cell::Cell;
 use std::fmt;
@@ -38,8 +38,8 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A moment in the life of a log, of which no two are the same, also of two logs: what was staged or
-/// cut before it is told from what came behind.
+/// A moment in the life of a log, of which no two are the same, also of two logs: what was staged
+/// or cut before it is told from what came behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment(u64);
 

@@ -130,7 +130,7 @@ impl<S: KvStore> SegmentBlocks<S> {
     }
 
     /// The lowest and the highest height that has an entry or a place.
-    fn row_heights<R: Reader>(&self, reader: &R) -> Result<Option<(Height, Height)>> {
+    pub(crate) fn row_heights<R: Reader>(&self, reader: &R) -> Result<Option<(Height, Height)>> {
         let mut cursor = reader.cursor(self.places, KeyRange::all())?;
         let height = |key: &[u8]| key.try_into().ok().map(u64::from_be_bytes).map(Height::new);
         let first = cursor.first()?.and_then(|row| height(row.key));

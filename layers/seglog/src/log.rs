@@ -3,8 +3,8 @@
 //! Invariants: a segment is full when one more payload would exceed its limit, exactly full is not
 //! too full, and a record longer than the limit has a segment of its own; what of a payload counts,
 //! its owner says; the old segment is durable before the new one has its name, and a segment has
-//! its name before it has a record; at most [`OPEN_FILES_MAX`] files are kept open for a log and all
-//! of its readers.
+//! its name before it has a record; at most [`OPEN_FILES_MAX`] files are kept open for a log and
+//! all of its readers.
 
 use std::collections::BTreeMap;
 use std::fmt;

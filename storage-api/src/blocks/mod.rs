@@ -99,8 +99,8 @@ pub trait BlockStore: Send + Sync + 'static {
     type Staged<'b>;
 
     /// File work that remains after a commit. It must be handed to [`BlockStore::finish`] once the
-    /// commit returned; losing it in a crash costs space and nothing else: at the tip until the
-    /// next opening, at the tail until the next pruning.
+    /// commit returned; losing it in a crash costs space until the next opening and nothing
+    /// else.
     type Cleanup;
 
     /// Does the file work of a block before the transaction. Nothing of it is visible, and it is

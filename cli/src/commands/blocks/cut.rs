@@ -1,8 +1,8 @@
 //! `chainstore blocks index-rebuild`, `truncate` and `prune`: the index again from the segments,
 //! and blocks that go at the tip or at the tail.
 //!
-//! Invariants: each is one commit and then file work, which the same command finishes if it was
-//! killed; nothing is changed without `--write`.
+//! Invariants: each is one commit and then file work, which the same command, or any opening to
+//! write, finishes if it was killed; nothing is changed without `--write`.
 
 use std::sync::Arc;
 

@@ -445,3 +445,72 @@ fn a_row_of_totals_that_came_back_cuts_no_block_that_has_a_place() {
         }
     }
 }
+
+/// The segments of a folder.
+fn segments(path: &Path) -> Vec<String> {
+    let names = contents(path).into_keys();
+    let names = names.map(|name| name.into_string().unwrap());
+    names.filter(|name| name.ends_with(".seg")).collect()
+}
+
+/// What a pruning left when it was killed behind its commit took space until the next pruning,
+/// which need never come.
+#[test]
+fn opening_takes_what_a_killed_pruning_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = grown(dir.path());
+    let blocks = open(&store, dir.path()).unwrap();
+    let mut txn = store.begin_write().unwrap();
+    // Its file work is never done. Four blocks are a segment.
+    blocks.prune(&mut txn, Height::new(10)).unwrap();
+    txn.commit(Durability::Durable).unwrap();
+    drop(blocks);
+    assert_eq!(segments(dir.path()).len(), 5);
+    let expect_left = |left: usize| {
+        let blocks = open(&store, dir.path()).unwrap();
+        assert_eq!(segments(dir.path()).len(), left);
+        let checked = blocks.check(&store.begin_read().unwrap()).unwrap();
+        assert_eq!(checked.sound_blocks, 11 - checked.blocks.len() as u64);
+    };
+
+    // A row of a block below the tail: one of the two is wrong, and nothing goes.
+    let places = store.catalogue().id("blocks.places").unwrap();
+    let view = store.begin_read().unwrap();
+    let row = view.get(places, &10_u64.to_be_bytes()).unwrap().unwrap();
+    let row = row.as_ref().to_vec();
+    drop(view);
+    let low = 3_u64.to_be_bytes();
+    let mut txn = store.begin_write().unwrap();
+    txn.put(places, &low, &row).unwrap();
+    txn.commit(Durability::Durable).unwrap();
+    expect_left(5);
+    let mut txn = store.begin_write().unwrap();
+    txn.delete(places, &low).unwrap();
+    txn.commit(Durability::Durable).unwrap();
+
+    // A tail whose body is damaged: what lies before it may help.
+    let path = dir.path().join(SegmentNumber::new(2).file_name());
+    let whole = std::fs::read(&path).unwrap();
+    let place = {
+        let blocks = open_to_read(&store, dir.path());
+        let view = store.begin_read().unwrap();
+        blocks.record_place(&view, Height::new(10)).unwrap()
+    };
+    let mut damaged = whole.clone();
+    damaged[place.unwrap().offset as usize + 100] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    expect_left(5);
+    std::fs::write(&path, &whole).unwrap();
+
+    // Reading only takes nothing.
+    drop(open_to_read(&store, dir.path()));
+    assert_eq!(segments(dir.path()).len(), 5);
+    expect_left(3);
+    expect_left(3);
+}
+
+fn open_to_read(store: &Arc<MemStore>, path: &Path) -> SegmentBlocks<MemStore> {
+    let chain = ChainTag::default();
+    let opened = SegmentBlocks::open_read_only(Arc::clone(store), folder(path), chain);
+    opened.unwrap().0
+}

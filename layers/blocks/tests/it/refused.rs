@@ -1,5 +1,5 @@
-//! Blocks that are refused, and those whose bodies find no space: of a call, all are in the chain or
-//! none.
+//! Blocks that are refused, and those whose bodies find no space: of a call, all are in the chain
+//! or none.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

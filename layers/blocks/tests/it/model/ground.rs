@@ -1,5 +1,5 @@
-//! Where lives of blocks take place: over a store that outlives everything, on a disk that fails, and
-//! over real files beside a store whose commits a killed process may take back.
+//! Where lives of blocks take place: over a store that outlives everything, on a disk that fails,
+//! and over real files beside a store whose commits a killed process may take back.
 //!
 //! Invariant: what goes wrong is told by the dice alone.
 
@@ -21,11 +21,14 @@ use storage_api::{ChecksumSetting, Durability, Engine, KvStore, Location, OpenOp
 use crate::folder;
 use crate::volatile::killed;
 
+/// A store with its blocks.
+type Opened<S> = (Arc<S>, SegmentBlocks<S>);
+
 /// Where a life takes place.
 pub(crate) trait Ground {
     type Store: KvStore;
 
-    fn open(&mut self) -> BlockResult<(Arc<Self::Store>, SegmentBlocks<Self::Store>)>;
+    fn open(&mut self) -> BlockResult<Opened<Self::Store>>;
 
     /// Lets something go wrong at one of the next steps.
     fn trouble(&mut self, dice: &mut ChaCha8Rng);
@@ -62,7 +65,7 @@ impl OverSim {
 impl Ground for OverSim {
     type Store = MemStore;
 
-    fn open(&mut self) -> BlockResult<(Arc<MemStore>, SegmentBlocks<MemStore>)> {
+    fn open(&mut self) -> BlockResult<Opened<MemStore>> {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let opened = SegmentBlocks::open(Arc::clone(&self.store), disk, &self.options)?;
         Ok((Arc::clone(&self.store), opened.0))
@@ -111,7 +114,7 @@ impl OverRedb {
 impl Ground for OverRedb {
     type Store = RedbStore;
 
-    fn open(&mut self) -> BlockResult<(Arc<RedbStore>, SegmentBlocks<RedbStore>)> {
+    fn open(&mut self) -> BlockResult<Opened<RedbStore>> {
         let schema = SegmentBlocks::<RedbStore>::schema(ChecksumSetting::None)?;
         let (at, segments) = (
             self.dir.path().join("store"),
