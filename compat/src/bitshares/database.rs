@@ -39,6 +39,9 @@ impl<S> fmt::Debug for BlockDatabase<S> {
     }
 }
 
+/// Key and value of an entry.
+type Row = ([u8; 8], Vec<u8>);
+
 /// A block as it was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBlock {
@@ -115,13 +118,33 @@ impl<S: KvStore> BlockDatabase<S> {
     ///
     /// # Errors
     /// `Store` with `InvalidArgument` for a block without bytes, or an id without number; with
-    /// `DiskFull`, `Io`, `Poisoned`. The transaction is as it was before unless its engine failed.
+    /// `DiskFull`, `Io`, `Poisoned`. The transaction is as it was before unless its engine failed,
+    /// and the log as well, unless it failed itself.
     pub fn store_all<W: WriteTxn>(
         &self,
         txn: &mut W,
         blocks: &[(BlockHash, &[u8])],
     ) -> DatabaseResult<()> {
         let mut log = self.log();
+        let before = log.next();
+        let rows = match self.append_to(&mut log, blocks) {
+            Ok(rows) => rows,
+            Err(error) => {
+                // What was refused, or found no space, would be written with the next block, and
+                // each try would gather more. A log that failed takes no cut.
+                drop(log.truncate(before));
+                return Err(error.into());
+            }
+        };
+        for (key, value) in rows {
+            txn.put(self.blocks, &key, &value)?;
+        }
+        txn.put(self.ends, END_KEY, &layout::encode_end(log.next()))?;
+        Ok(())
+    }
+
+    /// Appends blocks, durably, and gives their rows.
+    fn append_to(&self, log: &mut Log, blocks: &[(BlockHash, &[u8])]) -> Result<Vec<Row>> {
         let mut rows = Vec::with_capacity(blocks.len());
         for (id, block) in blocks {
             let number = (self.number_of)(id)?;
@@ -129,7 +152,7 @@ impl<S: KvStore> BlockDatabase<S> {
             let block_bytes = u32::try_from(block.len()).map_err(too_long)?;
             if block_bytes == 0 {
                 let what = "a block without bytes: size 0 stands for a removed one";
-                return Err(Error::invalid(what).into());
+                return Err(Error::invalid(what));
             }
             let record = log.next();
             let trailer = layout::encode_trailer(number, id);
@@ -143,11 +166,7 @@ impl<S: KvStore> BlockDatabase<S> {
             rows.push((layout::number_key(number), layout::encode_entry(&entry)));
         }
         log.sync().map_err(of_log)?;
-        for (key, value) in rows {
-            txn.put(self.blocks, &key, &value)?;
-        }
-        txn.put(self.ends, END_KEY, &layout::encode_end(log.next()))?;
-        Ok(())
+        Ok(rows)
     }
 
     pub(super) fn entry<R: Reader>(&self, reader: &R, number: Height) -> Result<Option<Entry>> {

@@ -167,6 +167,55 @@ fn a_crash_before_any_commit_leaves_what_was_committed() {
     }
 }
 
+/// How many records no row points to.
+fn trash(blocks: &BlockDatabaseStore<AnyStore>) -> u64 {
+    let view = blocks.database().store().begin_read().unwrap();
+    blocks.database().check(&view).unwrap().trash_records
+}
+
+/// The blocks before the bad one stayed in the log for good, once more with every try.
+#[test]
+fn a_list_that_is_refused_leaves_nothing_in_the_log() {
+    let (store, disk) = (new_store(), SimDisk::new());
+    let blocks = open(&store, Arc::new(disk));
+    blocks.store(&id(1, 1), b"one").unwrap();
+    let list: [(BlockHash, &[u8]); 2] = [(id(2, 1), b"two"), (id(3, 1), b"")];
+    for _ in 0..3 {
+        assert!(blocks.store_all(&list).is_err());
+    }
+    blocks.store(&id(2, 2), b"another two").unwrap();
+    assert_eq!(trash(&blocks), 0);
+}
+
+/// What found no space stayed in memory, a copy for every try, and was written with what came next.
+#[test]
+fn a_block_that_found_no_space_is_not_there_and_is_stored_again() {
+    let (store, probe) = (new_store(), SimDisk::new());
+    let blocks = open(&store, Arc::new(probe.clone()));
+    blocks.store(&id(1, 1), b"one").unwrap();
+    // The write of the second block, which is in memory until the sync.
+    let full_at = probe.steps();
+    drop(blocks);
+    let (store, disk) = (new_store(), SimDisk::new());
+    disk.plan(full_at, Trouble::Fail(ErrorKind::StorageFull));
+    let blocks = open(&store, Arc::new(disk.clone()));
+    blocks.store(&id(1, 1), b"one").unwrap();
+    let refused = blocks.store(&id(2, 1), b"two").unwrap_err();
+    let DatabaseError::Store(refused) = refused else {
+        panic!("{refused}");
+    };
+    let is_full = matches!(refused.kind(), storage_api::ErrorKind::DiskFull { .. });
+    assert!(is_full, "{refused}");
+    blocks.store(&id(2, 1), b"two").unwrap();
+    assert_eq!(blocks.last_id().unwrap(), Some(id(2, 1)));
+    assert_eq!(trash(&blocks), 0, "what found no space was written late");
+    drop(blocks);
+    let opened = open_with(&store, Arc::new(disk), &options(IfShort::Refuse));
+    let (blocks, opened) = opened.unwrap();
+    assert_eq!(opened.uncommitted_records, 0);
+    assert_eq!(blocks.last().unwrap().unwrap().block, b"two");
+}
+
 /// A log that lost its end: refused and left alone, or scanned back to what is whole.
 #[test]
 fn a_log_cut_at_every_byte_is_refused_or_scanned_back() {
