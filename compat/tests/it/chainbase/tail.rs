@@ -3,13 +3,15 @@
 
 use std::fs;
 
+use blocks::IndexCheck;
 use chain_store::{AnyStore, EngineName};
+use compat::chainbase::BlockLog;
 use seglog::HEADER_BYTES;
 use storage_api::blocks::{BlockError, Height};
 use storage_api::{ErrorKind, KvStore};
 
-use super::{append_each, chain, is_log, open, schema};
-use crate::stores::{Lab, engines, put_rows, rows_of};
+use super::{append_each, chain, is_log, open, options, schema};
+use crate::stores::{Lab, Rows, engines, put_rows, rows_of};
 
 fn corruption(error: &BlockError) -> Option<String> {
     match error {
@@ -196,4 +198,37 @@ fn an_absent_segment_is_named() {
     );
     let head = log.log().read_head(&view).unwrap();
     assert_eq!(head.as_ref(), blocks.last());
+}
+
+/// An index that was made while the oldest segment was in an archive began behind it for good: it
+/// agreed with the log at both of its ends.
+#[test]
+fn blocks_of_a_segment_that_comes_back_are_in_the_index_again() {
+    for check in [IndexCheck::Rows, IndexCheck::Ends] {
+        let mut lab = Lab::new(EngineName::Mem, schema::<AnyStore>());
+        let blocks = chain(15, 1, 20);
+        let (log, _) = open(&lab.store(), lab.disk()).unwrap();
+        append_each(&log, &blocks);
+        let rows = rows_of(&**log.store(), "blocks.");
+        drop(log);
+        let (there, archived) = (
+            lab.segments().join("0000000000.seg"),
+            lab.segments().join("archived"),
+        );
+        fs::rename(&there, &archived).unwrap();
+        put_rows(&*lab.store(), "blocks.", &Rows::new());
+        let (log, _) = open(&lab.store(), lab.disk()).unwrap();
+        let view = log.store().begin_read().unwrap();
+        let first = log.log().first_block_num(&view).unwrap().unwrap();
+        assert!(first > Height::new(1), "{first}");
+        drop((view, log));
+        fs::rename(&archived, &there).unwrap();
+        let opened = BlockLog::open(lab.store(), lab.disk(), &options(check));
+        let (log, followed) = opened.unwrap();
+        assert!(followed.remade.is_some(), "{check:?}");
+        assert!(
+            rows_of(&**log.blocks().store(), "blocks.") == rows,
+            "{check:?}"
+        );
+    }
 }

@@ -201,7 +201,8 @@ impl<S: KvStore> LogBlocks<S> {
         Ok(())
     }
 
-    /// The rows by height begin and end with the chain.
+    /// The rows by height begin and end with the chain, and the chain begins where the log does, or
+    /// before.
     fn look_at_bounds<R: Reader>(&self, view: &R, tail: Height, tip: Height) -> BlockResult<()> {
         let (low, high) = (BlockIndex::key(tail), BlockIndex::key(tip));
         for table in self.tables.by_height() {
@@ -216,6 +217,12 @@ impl<S: KvStore> LogBlocks<S> {
         let blocks = self.index.totals(view)?.blocks;
         if tip.get().checked_sub(tail.get()) != blocks.checked_sub(1) {
             let what = format!("{blocks} blocks are said to be between {tail} and {tip}");
+            return Err(Error::corruption("the index of the block log", what).into());
+        }
+        let (begins, first) = (self.known_place(view, tail)?.record, self.first_record());
+        if begins > first {
+            // The oldest segments were in an archive when the index was made, and came back.
+            let what = format!("it begins with record {begins}, the log with record {first}");
             return Err(Error::corruption("the index of the block log", what).into());
         }
         Ok(())
