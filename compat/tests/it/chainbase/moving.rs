@@ -9,8 +9,9 @@ use compat::chainbase::{BlockLog, ChainbaseBlocks, ReversibleBlocks};
 use conformance::scaled;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use seglog::sim::{SimDisk, Trouble};
 use storage_api::blocks::{BlockError, BlockHash, Height};
-use storage_api::{KvStore, WriteTxn};
+use storage_api::{ErrorKind, KvStore, WriteTxn};
 
 use super::{append_each, block, chain, is_log, open, options, schema};
 use crate::stores::{Lab, engines, put_rows, rows_of};
@@ -217,6 +218,40 @@ fn a_move_that_is_given_up_does_not_come_true_after_a_fork_switch() {
         chainbase.make_irreversible(Height::new(4)).unwrap();
         is_divided(&chainbase, &blocks, 4, "the other branch is final");
     }
+}
+
+/// A write that fails may be on the disk all the same. The log did not count its record, so the
+/// branch was changed beside a log that had failed, and opening again brought the old one back.
+#[test]
+fn no_branch_is_changed_while_a_move_may_be_in_a_log_that_failed() {
+    let mut dice = ChaCha8Rng::seed_from_u64(28);
+    let mut blocks = chain(28, 1, 2);
+    // Longer than what gathers in memory, so its record is written when it is appended.
+    blocks[0].body = vec![7; 40_000];
+    blocks[0].info.body_bytes = 40_000;
+    let other = block(&mut dice, 1, blocks[0].info.parent);
+    let new_store = || Arc::new(AnyStore::open("mem:", &schema::<AnyStore>()).unwrap());
+    let probe = SimDisk::new();
+    drop(open(&new_store(), Arc::new(probe.clone())).unwrap());
+    let (store, disk) = (new_store(), SimDisk::new());
+    disk.plan(probe.steps(), Trouble::PowerCut);
+    let (chainbase, _) = open(&store, Arc::new(disk.clone())).unwrap();
+    add_each(&chainbase, &blocks);
+    chainbase.make_irreversible(Height::new(1)).unwrap_err();
+    for refused in [
+        chainbase.switch_to(&[other.as_new()]),
+        chainbase.pop().map(drop),
+        chainbase.make_irreversible(Height::new(1)).map(drop),
+    ] {
+        let Err(BlockError::Store(refused)) = refused else {
+            panic!("{refused:?}");
+        };
+        let is_poisoned = matches!(refused.kind(), ErrorKind::Poisoned { .. });
+        assert!(is_poisoned, "{refused}");
+    }
+    drop(chainbase);
+    let (chainbase, _) = open(&store, Arc::new(disk.after_kill())).unwrap();
+    is_divided(&chainbase, &blocks, 1, "opened again");
 }
 
 /// The log went on by itself, or lost its end: what does not stand on its head is dropped.

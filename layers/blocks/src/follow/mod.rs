@@ -257,7 +257,8 @@ impl<S: KvStore> LogBlocks<S> {
     /// is one write transaction at a time, so what it does not see no other will commit.
     ///
     /// # Errors
-    /// `Store`.
+    /// `Store`; with `Poisoned` whenever the log failed, which may have a record that it did not
+    /// count.
     pub fn drop_uncommitted<W: WriteTxn>(&self, txn: &W) -> BlockResult<()> {
         self.drop_uncommitted_from(txn, &mut self.log())
     }
@@ -265,7 +266,8 @@ impl<S: KvStore> LogBlocks<S> {
     fn drop_uncommitted_from<W: WriteTxn>(&self, txn: &W, log: &mut Log) -> BlockResult<()> {
         let end = self.end(txn)?;
         let next = end.map_or(log.first(), |(_, at)| at.record.next());
-        if next < log.next() {
+        if next <= log.next() {
+            // A log that failed refuses, also where it counts no record to cut.
             log.truncate(next).map_err(of_log)?;
         }
         if next > log.next() {
