@@ -66,8 +66,16 @@ impl<S: KvStore> ReversibleBlocks<S> {
             log,
         };
         let mut txn = store.begin_write()?;
-        let reconciled = reversible.reconcile(&mut txn)?;
-        if reconciled != Reconciled::default() {
+        let is_lost = reversible.log.blocks().take_lost(&mut txn)?;
+        let reconciled = match reversible.first(&txn)?.filter(|_| is_lost) {
+            // What they stood on is gone, and the log must not begin in the middle of the chain.
+            Some(first) => Reconciled {
+                dropped_blocks: reversible.remove_rows_from(&mut txn, first)?,
+                ..Reconciled::default()
+            },
+            None => reversible.reconcile(&mut txn)?,
+        };
+        if is_lost || reconciled != Reconciled::default() {
             tracing::info!(
                 moved = reconciled.moved_blocks,
                 dropped = reconciled.dropped_blocks,

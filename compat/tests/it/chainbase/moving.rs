@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use blocks::LogBlock;
+use blocks::{IndexCheck, LogBlock};
 use chain_store::AnyStore;
 use compat::chainbase::{BlockLog, ChainbaseBlocks, ReversibleBlocks};
 use conformance::scaled;
@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seglog::sim::{SimDisk, Trouble};
 use storage_api::blocks::{BlockError, BlockHash, Height};
-use storage_api::{ErrorKind, KvStore, WriteTxn};
+use storage_api::{Durability, ErrorKind, KvStore, WriteTxn};
 
 use super::{append_each, block, chain, is_log, open, options, schema};
 use crate::stores::{Lab, engines, put_rows, rows_of};
@@ -298,6 +298,36 @@ fn blocks_that_do_not_stand_on_the_log_are_dropped() {
         let mut expected = blocks[..4].to_vec();
         expected.push(other);
         is_divided(&chainbase, &expected, 5, engine.as_str());
+    }
+}
+
+/// A log that lost every block it had left those above it waiting, and the next move made a log
+/// that begins in the middle of the chain.
+#[test]
+fn blocks_above_a_log_that_lost_all_of_its_own_are_dropped() {
+    for engine in engines() {
+        let mut lab = Lab::new(engine, schema::<AnyStore>());
+        let blocks = chain(29, 1, 4);
+        let (chainbase, _) = open(&lab.store(), lab.disk()).unwrap();
+        add_each(&chainbase, &blocks);
+        chainbase.make_irreversible(Height::new(1)).unwrap();
+        drop(chainbase);
+        let file = lab.last_segment();
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
+        let options = options(IndexCheck::Rows);
+        let opened = ChainbaseBlocks::open(lab.store(), lab.disk(), &options, Durability::Durable);
+        let (chainbase, (followed, reconciled)) = opened.unwrap();
+        assert_eq!(followed.trimmed_blocks, 1, "{engine}");
+        assert_eq!(reconciled.dropped_blocks, 3, "{engine}");
+        assert_eq!(chainbase.head().unwrap(), None, "{engine}");
+        add_each(&chainbase, &blocks);
+        drop(chainbase);
+        // It is told once: what came since stands on its own.
+        let (chainbase, _) = open(&lab.store(), lab.disk()).unwrap();
+        is_divided(&chainbase, &blocks, 0, engine.as_str());
+        chainbase.make_irreversible(Height::new(2)).unwrap();
+        is_divided(&chainbase, &blocks, 2, engine.as_str());
     }
 }
 

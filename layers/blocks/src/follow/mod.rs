@@ -188,6 +188,10 @@ impl<S: KvStore> LogBlocks<S> {
         txn: &mut W,
         blocks: &[NewBlock<'_>],
     ) -> BlockResult<()> {
+        if blocks.is_empty() {
+            // Of no block there is no tally.
+            return Ok(());
+        }
         let mut tally = self.tally(txn)?;
         for block in blocks {
             self.index.append(txn, block)?;
@@ -278,6 +282,20 @@ impl<S: KvStore> LogBlocks<S> {
             return Err(Error::corruption("the block log", what).into());
         }
         Ok(())
+    }
+
+    /// Whether the log lost every block that it had, as opening found; told once, with the commit
+    /// of this transaction. What stands on those blocks stands on nothing.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn take_lost<W: WriteTxn>(&self, txn: &mut W) -> BlockResult<bool> {
+        // Only blocks bring a tally, and opening leaves it where it takes them out.
+        let is_lost = self.tip(txn)?.is_none() && self.tables.stored(txn)?.is_some();
+        if is_lost {
+            txn.delete(self.tables.tally(), TALLY_KEY)?;
+        }
+        Ok(is_lost)
     }
 
     /// The newest block and its place.

@@ -14,7 +14,7 @@ use seglog::{Log, LogOptions};
 use storage_api::blocks::{BlockError, BlockIndex, BlockResult, Height};
 use storage_api::{Cursor, Durability, Error, KeyRange, KvStore, Reader, WriteTxn, Writer};
 
-use super::tally::Tables;
+use super::tally::{Tables, Tally};
 use super::{LogBlocks, or_unsound};
 use crate::error::of_log;
 use crate::layout::{self, BodyPlace, PLACES};
@@ -298,12 +298,13 @@ impl<S: KvStore> LogBlocks<S> {
         })
     }
 
-    /// Removes every row that is made from the log.
+    /// Removes every row that is made from the log, but for the tally of none.
     fn clear(&self) -> BlockResult<()> {
         let mut txn = self.store.begin_write()?;
         for table in self.tables.made() {
             txn.delete_range(table, &KeyRange::all())?;
         }
+        self.set_tally(&mut txn, Tally::default())?;
         txn.commit(Durability::Durable)?;
         Ok(())
     }
