@@ -3,12 +3,12 @@
 
 use std::fs;
 
-use blocks::IndexCheck;
+use blocks::{IndexCheck, LogBlock, LogBlocksOptions};
 use chain_store::{AnyStore, EngineName};
 use compat::chainbase::BlockLog;
 use seglog::HEADER_BYTES;
 use storage_api::blocks::{BlockError, Height};
-use storage_api::{ErrorKind, KvStore};
+use storage_api::{Durability, ErrorKind, KvStore, WriteTxn};
 
 use super::{append_each, chain, is_log, open, options, schema};
 use crate::stores::{Lab, Rows, engines, put_rows, rows_of};
@@ -229,6 +229,51 @@ fn blocks_of_a_segment_that_comes_back_are_in_the_index_again() {
         assert!(
             rows_of(&**log.blocks().store(), "blocks.") == rows,
             "{check:?}"
+        );
+    }
+}
+
+/// Blocks of one sync say nothing about each other, so damage to the first of them looked like a
+/// write that was not finished, and the sound ones behind it were cut off with it.
+#[test]
+fn damage_among_blocks_of_one_sync_is_told_and_cuts_no_sound_block() {
+    let mut lab = Lab::new(EngineName::Mem, schema::<AnyStore>());
+    let blocks = chain(16, 1, 6);
+    let options = LogBlocksOptions::default();
+    let (log, _) = BlockLog::open(lab.store(), lab.disk(), &options).unwrap();
+    for part in [&blocks[..1], &blocks[1..]] {
+        let part: Vec<_> = part.iter().map(LogBlock::as_new).collect();
+        let mut txn = log.blocks().store().begin_write().unwrap();
+        log.append_all(&mut txn, &part).unwrap();
+        txn.commit(Durability::Durable).unwrap();
+    }
+    let rows = rows_of(&**log.blocks().store(), "blocks.");
+    let view = log.blocks().store().begin_read().unwrap();
+    let offset_of = |number| {
+        let at = log.get_block_pos(&view, Height::new(number)).unwrap();
+        at.unwrap().place.offset
+    };
+    let offsets: Vec<u64> = (1..=6).map(offset_of).collect();
+    drop((view, log));
+    let file = lab.last_segment();
+    let whole = fs::read(&file).unwrap();
+    for (at, offset) in offsets.iter().enumerate().skip(1) {
+        let mut damaged = whole.clone();
+        damaged[usize::try_from(offset + HEADER_BYTES).unwrap() + 3] ^= 1;
+        fs::write(&file, &damaged).unwrap();
+        let opened = BlockLog::open(lab.store(), lab.disk(), &options);
+        if at == 5 {
+            // The very last one cannot be told from one that was not finished.
+            assert_eq!(opened.unwrap().1.trimmed_blocks, 1);
+            break;
+        }
+        let text = corruption(&opened.unwrap_err()).unwrap();
+        assert!(text.contains(&format!("offset {offset}")), "{text}");
+        assert!(fs::read(&file).unwrap() == damaged, "block {}: cut", at + 1);
+        assert!(
+            rows_of(&*lab.store(), "blocks.") == rows,
+            "block {}",
+            at + 1
         );
     }
 }

@@ -10,9 +10,11 @@
 use std::sync::{Arc, Mutex};
 
 use seglog::disk::Disk;
-use seglog::{Log, LogOptions};
+use seglog::{ChainTag, Log, LogError, LogOptions, Reader as LogReader, Recovered, SegmentNumber};
 use storage_api::blocks::{BlockError, BlockIndex, BlockResult, Height};
-use storage_api::{Cursor, Durability, Error, KeyRange, KvStore, Reader, WriteTxn, Writer};
+use storage_api::{
+    Cursor, Durability, Error, KeyRange, KvStore, Reader, TableId, WriteTxn, Writer,
+};
 
 use super::tally::{Tables, Tally};
 use super::{LogBlocks, or_unsound};
@@ -67,7 +69,7 @@ impl<S: KvStore> LogBlocks<S> {
     /// the index to where the log is. The folder is the caller's, who makes sure that nobody else
     /// writes to it: it lies in the store's directory, under its lock.
     ///
-    /// Cost: the opening of the log (its last segment is read), what [`IndexCheck`] says, and the
+    /// Cost: the opening of the log (its last segment is read twice), what [`IndexCheck`] says, and the
     /// rows that are missing; two reads of the whole log where the index is made again.
     ///
     /// # Errors
@@ -89,6 +91,7 @@ impl<S: KvStore> LogBlocks<S> {
             uncounted_bytes: layout::trailer_bytes,
             ..LogOptions::default()
         };
+        check_end(&*store, (&index, places), &disk, segments.chain)?;
         let (log, recovered) = Log::open(disk, log_options).map_err(of_log)?;
         let next = log.next();
         let blocks = Self {
@@ -353,6 +356,73 @@ impl<S: KvStore> LogBlocks<S> {
             .first()
             .map_or_else(Default::default, |(_, first)| *first)
     }
+}
+
+/// Refuses a log that ends at a record behind which the index has a sound one in the same segment.
+/// Both were durable before their rows were put, so the one that is missing is damaged and not
+/// unfinished, and opening to write would cut the sound one off.
+fn check_end<S: KvStore>(
+    store: &S,
+    tables: (&BlockIndex, TableId),
+    disk: &Arc<dyn Disk>,
+    chain: ChainTag,
+) -> BlockResult<()> {
+    let looked = LogReader::open(Arc::clone(disk), chain);
+    // What is wrong with a log that cannot be looked at, opening it says.
+    let Ok((reader, Some(next), Recovered { cut: Some(cut), .. })) = looked else {
+        return Ok(());
+    };
+    let view = store.begin_read()?;
+    let Some(until) = sound_behind(&view, tables, &reader, (next, cut.segment))? else {
+        return Ok(());
+    };
+    let short = LogError::Short {
+        place: disk.place(&cut.segment.file_name()),
+        segment: cut.segment,
+        offset: cut.offset,
+        what: cut.what,
+        next,
+        durable_until: until,
+    };
+    Err(of_log(short).into())
+}
+
+/// Where the index ends, if it has a sound record in the segment behind the one that comes next.
+/// Cost: two gets, and a get and a read for each block that the index has in the rest of the
+/// segment, up to a sound one.
+fn sound_behind<R: Reader>(
+    view: &R,
+    (index, places): (&BlockIndex, TableId),
+    reader: &LogReader,
+    (next, segment): (seglog::Height, SegmentNumber),
+) -> BlockResult<Option<seglog::Height>> {
+    let place_of = |height: Height| -> BlockResult<Option<BodyPlace>> {
+        let value = view.get(places, &BlockIndex::key(height))?;
+        Ok(value
+            .map(|value| layout::decode_place(&value))
+            .transpose()?)
+    };
+    // An index that does not tell is not sound, which is found later.
+    let Ok(Some(tip)) = or_unsound(index.tip(view))? else {
+        return Ok(None);
+    };
+    let Ok(Some(end)) = or_unsound(place_of(tip.height))? else {
+        return Ok(None);
+    };
+    let behind = end.record.get().checked_sub(next.next().get());
+    let from = behind.and_then(|behind| tip.height.get().checked_sub(behind));
+    let Some(from) = from else { return Ok(None) };
+    let mut buffer = Vec::new();
+    for height in from..=tip.height.get() {
+        let at = match or_unsound(place_of(Height::new(height)))? {
+            Ok(Some(at)) if at.place.segment == segment => at,
+            _ => break,
+        };
+        if reader.read(at.record, &at.place, &mut buffer).is_ok() {
+            return Ok(Some(end.record.next()));
+        }
+    }
+    Ok(None)
 }
 
 fn no_chain(record: seglog::Height, what: &str) -> BlockError {
