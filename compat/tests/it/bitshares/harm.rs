@@ -204,7 +204,7 @@ fn a_block_that_found_no_space_is_not_there_and_is_stored_again() {
     let DatabaseError::Store(refused) = refused else {
         panic!("{refused}");
     };
-    let is_full = matches!(refused.kind(), storage_api::ErrorKind::DiskFull { .. });
+    let is_full = matches!(refused.kind(), storage_api::ErrorKind::DiskFull);
     assert!(is_full, "{refused}");
     blocks.store(&id(2, 1), b"two").unwrap();
     assert_eq!(blocks.last_id().unwrap(), Some(id(2, 1)));

@@ -69,8 +69,8 @@ impl<S: KvStore> LogBlocks<S> {
     /// the index to where the log is. The folder is the caller's, who makes sure that nobody else
     /// writes to it: it lies in the store's directory, under its lock.
     ///
-    /// Cost: the opening of the log (its last segment is read twice), what [`IndexCheck`] says, and the
-    /// rows that are missing; two reads of the whole log where the index is made again.
+    /// Cost: the opening of the log (its last segment is read twice), what [`IndexCheck`] says, and
+    /// the rows that are missing; two reads of the whole log where the index is made again.
     ///
     /// # Errors
     /// `Store` with `Corruption` where the log is damaged (segment and offset are named, nothing is
