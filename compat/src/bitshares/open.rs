@@ -38,6 +38,8 @@ pub enum IfShort {
     #[default]
     Refuse,
     /// Take away the rows whose records are lost: the last block that is whole becomes the last.
+    /// The log ends at the first record that is damaged; what lies behind it is lost with it, whole
+    /// or not, where one sync made all of it durable.
     ScanBack,
 }
 
