@@ -284,8 +284,8 @@ fn rename_all(tools: &Tools, actions: &[Action]) -> Result<(), RepairError> {
 /// committed, else up to the last record.
 ///
 /// # Errors
-/// [`RepairError`]: `Unsupported` without segments, `WorldState` where nothing says which block the
-/// state follows; `Height` for one above or below every record; `Gap`, or `Blocks` with
+/// [`RepairError`]: `Unsupported` without segments, `WorldState` where the state follows
+/// another block, or nothing says which; `Unsupported` for one above the block that it follows; `Height` for one above or below every record; `Gap`, or `Blocks` with
 /// `Corruption`, where the segments do not hold a whole chain. Nothing is changed then.
 pub fn index_rebuild(store: &Arc<AnyStore>, to: Option<Height>) -> Result<Rebuilt, RepairError> {
     check_segments(store)?;
@@ -301,9 +301,8 @@ pub fn index_rebuild(store: &Arc<AnyStore>, to: Option<Height>) -> Result<Rebuil
     }
     let blocks = SegmentBlocks::open_for_tools(Arc::clone(store), &tools)?;
     let tip = blocks.known_tip(&store.begin_read()?)?;
-    let is_cut = to.is_some_and(|to| tip.is_none_or(|tip| to < tip));
-    if is_cut || (to.is_none() && tip.is_none()) {
-        check_state(store)?;
+    if to.is_some() && to != tip || tip.is_none() {
+        check_state(store).map_err(|error| above_state(error, to, tip))?;
     }
     let mut txn = store.begin_write()?;
     match blocks.rebuild_to(&mut txn, &tools, to) {
@@ -329,6 +328,19 @@ pub fn index_rebuild(store: &Arc<AnyStore>, to: Option<Height>) -> Result<Rebuil
             })
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Blocks above the tip were never committed, so the state does not know them: an import does both.
+fn above_state(error: RepairError, to: Option<Height>, tip: Option<Height>) -> RepairError {
+    match (error, to.zip(tip)) {
+        (RepairError::WorldState, Some((to, tip))) if to > tip => {
+            RepairError::Unsupported(format!(
+                "block {to} cannot be the tip: the store holds the unspent outputs after block \
+                 {tip}, and only an import goes on from there"
+            ))
+        }
+        (error, _) => error,
     }
 }
 

@@ -214,3 +214,37 @@ fn a_state_that_only_goes_forward_is_not_cut() {
         check(&other).ok();
     }
 }
+
+/// Blocks that were never committed came into the index by their height, and what they spend and
+/// add stayed out of the state: the next import went on with outputs that were long spent.
+#[test]
+fn a_state_is_not_left_behind_by_an_index_above_it() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = url(engine, &place.path().join("store"));
+        let blocks = block_file(place.path(), 20);
+        import(
+            &store,
+            &block_file(place.path(), 10),
+            &["--bodies", "segments"],
+        )
+        .ok();
+        // The same store with bodies of the ten blocks above, as a commit that was killed leaves it.
+        let whole = place.path().join("whole");
+        let copy = ["copy", "--store", &store, "--to", whole.to_str().unwrap()];
+        run(copy).ok();
+        let whole = format!("{engine}:{}", whole.display());
+        import(&whole, &blocks, &[]).ok();
+        fs::copy(super::file(&whole, 0), super::file(&store, 0)).unwrap();
+        assert_eq!(check(&store).ok().json()["beyond"]["records"], 10);
+        let digest = digests(&store);
+        let rebuild = ["blocks", "index-rebuild", "--store", &store, "--write"];
+        let words = ["block 14 cannot be the tip", "outputs after block 10"];
+        run(rebuild.iter().chain(&["--to-height", "14"])).refused(5, &words);
+        assert_eq!(digests(&store), digest, "{engine}");
+        run(rebuild.iter().chain(&["--to-height", "10"])).ok();
+        assert_eq!(digests(&store), digest, "{engine}");
+        import(&store, &blocks, &[]).ok();
+        assert_eq!(digests(&store), digests(&whole), "{engine}");
+    }
+}
