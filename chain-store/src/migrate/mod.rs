@@ -18,7 +18,7 @@ mod segments;
 use std::fs;
 use std::io;
 use std::ops::{Bound, ControlFlow};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -238,24 +238,32 @@ impl Migration {
     }
 }
 
-/// The path without links and dots, as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
+/// The place that a path names, without links and dots, also where it is not there yet: what is
+/// missing of it would be made as directories. Cost: a look at each part that is not there.
+#[must_use]
+pub fn resolved(path: &Path) -> PathBuf {
     let mut missing = Vec::new();
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut there = absolute.as_path();
     loop {
         match fs::canonicalize(there) {
             Ok(found) => {
-                return missing
-                    .iter()
-                    .rev()
-                    .fold(found, |path: PathBuf, name| path.join(name));
+                return missing.iter().rev().fold(found, |mut path: PathBuf, part| {
+                    match part {
+                        Component::ParentDir => {
+                            path.pop();
+                        }
+                        part => path.push(part),
+                    }
+                    path
+                });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let (Some(parent), Some(name)) = (there.parent(), there.file_name()) else {
+                let (Some(parent), Some(part)) = (there.parent(), there.components().next_back())
+                else {
                     return absolute;
                 };
-                missing.push(name);
+                missing.push(part);
                 there = parent;
             }
             Err(_) => return absolute,

@@ -260,6 +260,8 @@ fn targets_that_are_something_else_are_refused_and_not_touched() {
         source.join("inside"),
         dir.path().to_owned(),
         source.join("../source/./data"),
+        // Making the directory that is missing makes the way into the source.
+        dir.path().join("none/../source/inside"),
     ] {
         let error = refused(url(engine, &place));
         assert!(matches!(error, MigrateError::SamePlace { .. }), "{error}");

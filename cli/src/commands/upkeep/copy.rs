@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chain_store::migrate::resolved;
 use chain_store::{AnyStore, EngineName, MarkerState, StoreUrl, read_marker};
 use clap::Args;
 use serde::Serialize;
@@ -102,11 +103,7 @@ pub(crate) fn check_apart(store: Option<&Path>, to: &Path) -> Result<()> {
     let Some(store) = store.context("cannot find the store's directory")? else {
         return Ok(());
     };
-    let to = std::path::absolute(to)?;
-    let there = to
-        .ancestors()
-        .find_map(|place| fs::canonicalize(place).ok());
-    if there.is_some_and(|there| there.starts_with(&store)) {
+    if resolved(to).starts_with(&store) {
         let what = format!("{} is inside the store; name another place", to.display());
         return Err(Stop::Usage(what).into());
     }

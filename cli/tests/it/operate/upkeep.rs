@@ -88,6 +88,9 @@ fn a_store_is_copied_and_not_touched() {
         let inside = format!("{source}/copy");
         run(["copy", "--store", &store, "--to", &inside]).refused(2, &["inside the store"]);
         run(["copy", "--store", &store, "--to", source]).refused(2, &["inside the store"]);
+        // Nor by way of a directory that would only be made.
+        let around = format!("{source}/../none/../store/copy");
+        run(["copy", "--store", &store, "--to", &around]).refused(2, &["inside the store"]);
         run(["copy", "--store", &store, "--to", "mem:"]).refused(2, &["migrate --from"]);
         for other in disk_engines().filter(|other| *other != engine) {
             let to = format!("{other}:{}/other", place.path().display());
