@@ -2,7 +2,9 @@
 //!
 //! Invariants: a file has its name in the target once it is durable there; both sides are compared
 //! byte by byte, and every block of the target's index with its record, before the target is a
-//! store. A segment that is absent in the source (archived) is absent in the target.
+//! store. A segment that is absent in the source (archived) is absent in the target. What a
+//! migration before left is kept where it still is what the source has: files change without a
+//! commit when they are packed, mended or cut.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -47,6 +49,27 @@ fn are_equal(left: &Path, right: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Removes the files of an unfinished target that are not those of the source.
+fn remove_others(from: &Path, to: &Path) -> Result<(), MigrateError> {
+    let failed = |error, place: &Path| MigrateError::Target(explain(error, place));
+    let entries = match fs::read_dir(to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|error| failed(error, to))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| failed(error, to))?;
+        let (left, right) = (from.join(entry.file_name()), entry.path());
+        let is_kept = match are_equal(&left, &right) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            equal => equal.map_err(|error| failed(error, &right))?,
+        };
+        if !is_kept {
+            fs::remove_file(&right).map_err(|error| failed(error, &right))?;
+        }
+    }
+    Ok(())
+}
+
 impl Run<'_> {
     /// Whether there are segments to be moved.
     fn has_segments(&self) -> Result<bool, MigrateError> {
@@ -54,7 +77,7 @@ impl Run<'_> {
         Ok(bodies == Some(Bodies::Segments))
     }
 
-    /// Copies the files that the target does not have.
+    /// Copies the files that the target does not have as the source has them.
     pub(super) fn copy_segments(&mut self, source: &Arc<AnyStore>) -> Result<(), MigrateError> {
         if !self.has_segments()? {
             return Ok(());
@@ -63,6 +86,7 @@ impl Run<'_> {
         let _asked_between_chunks_only = self.tell();
         let from = segments_of(source).map_err(MigrateError::Source)?;
         let to = segments_of(self.target).map_err(MigrateError::Target)?;
+        remove_others(&from, &to)?;
         backend_kit::copy_folder(&from, &to).map_err(MigrateError::Target)
     }
 

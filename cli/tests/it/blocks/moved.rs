@@ -248,3 +248,34 @@ fn a_state_is_not_left_behind_by_an_index_above_it() {
         assert_eq!(digests(&store), digests(&whole), "{engine}");
     }
 }
+
+/// The same file names and lengths were taken for copies, so a source that was mended after it was
+/// refused was refused for ever, and a file that had gone from it stayed beside the packed one.
+#[test]
+fn a_migration_goes_on_from_segments_that_changed_meanwhile() {
+    let engines: Vec<EngineName> = disk_engines().collect();
+    for (at, engine) in engines.iter().enumerate() {
+        let place = tempfile::tempdir().unwrap();
+        let store = super::made(*engine, &place.path().join("from"), Bodies::Segments, TIP);
+        let (number, offset, _) = super::place(&store, FIRST + 20);
+        let harmed = file(&store, number);
+        let sound = fs::read(&harmed).unwrap();
+        flip(&harmed, offset + 60);
+        let other = engines[(at + 1) % engines.len()];
+        let to = url(other, &place.path().join("moved"));
+        let migrate = ["migrate", "--from", &store, "--to", &to];
+        run(migrate).refused(1, &["stays marked as unfinished"]);
+        fs::write(&harmed, sound).unwrap();
+        run(["blocks", "pack", "--store", &store, "--write"]).ok();
+        run(migrate).ok();
+        assert_eq!(digests(&to), digests(&store), "{engine} to {other}");
+        let names = |store: &str| -> Vec<String> {
+            let entries = fs::read_dir(super::segments(store)).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&to), names(&store), "{engine} to {other}");
+    }
+}
