@@ -16,6 +16,7 @@ use chain_store::bitcoin::Network;
 use chain_store::export::{
     Existing, Export, ExportError, ExportOptions, ExportReport, Origin, TargetFile,
 };
+use chain_store::migrate::resolved;
 use chain_store::{AnyReadTxn, ChainFormat};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -195,7 +196,7 @@ fn check(args: &ExportArgs, to_stdout: bool, format: Format) -> Result<()> {
     let wrong = if to_stdout && format != Format::Table {
         "--output-file - gives standard output to the file, so there is no document; \
          say --output table or name a file"
-    } else if args.index_file.as_deref() == Some(&args.output_file) {
+    } else if is_same(args) {
         "--output-file and --index-file name the same file"
     } else if args.index_file.is_some() && to_stdout {
         "--index-file needs a file beside it; name one with --output-file"
@@ -203,6 +204,12 @@ fn check(args: &ExportArgs, to_stdout: bool, format: Format) -> Result<()> {
         return Ok(());
     };
     Err(Stop::Usage(wrong.to_owned()).into())
+}
+
+/// Whether file and index are one, whichever way leads there.
+fn is_same(args: &ExportArgs) -> bool {
+    let index = args.index_file.as_deref();
+    index.is_some_and(|index| resolved(index) == resolved(&args.output_file))
 }
 
 /// The file and its index, under way.

@@ -230,6 +230,9 @@ fn what_cannot_be_exported_is_refused_and_leaves_nothing() {
         let file = place.path().join("out");
         let index = place.path().join("index");
         let index = ["--index-file", index.to_str().unwrap()];
+        // It was taken for a file that another process writes.
+        let same = place.path().join("store/../out");
+        let same = ["--index-file", same.to_str().unwrap()];
         for (more, code, words) in [
             (&["--to", "era1"][..], 1, "the block at height 1 is bitcoin"),
             (&["--to", "ethereum-rlp"], 1, "a file of ethereum-rlp"),
@@ -244,6 +247,7 @@ fn what_cannot_be_exported_is_refused_and_leaves_nothing() {
             (&["--network", "signet"], 2, "of regtest, signet was said"),
             (&["--network", "moon"], 2, "known are mainnet"),
             (&index, 2, "no index beside it"),
+            (&same, 2, "name the same file"),
         ] {
             export(&store, &file, more).refused(code, &[words]);
             assert!(names(place.path()).is_empty(), "{engine} {more:?}");
