@@ -177,7 +177,10 @@ fn change_index<'s>(
             check_state(store)?;
         }
         let mut txn = store.begin_write()?;
-        look.blocks.rebuild_to(&mut txn, &look.tools, to)?;
+        if let Err(source) = look.blocks.rebuild_to(&mut txn, &look.tools, to) {
+            drop(txn);
+            return Err(gap(store, (&look.blocks, &look.tools), source));
+        }
         Ok::<_, RepairError>(Some(txn))
     };
     for action in &plan.actions {
@@ -319,15 +322,10 @@ pub fn index_rebuild(store: &Arc<AnyStore>, to: Option<Height>) -> Result<Rebuil
             let what = format!("block {asked} cannot be the tip: {why}");
             Err(RepairError::Height(what))
         }
-        Err(source) if is_gap(&source) && check_state(store).is_ok() => {
+        Err(source) => {
             drop(txn);
-            let reach = blocks.reach(&store.begin_read()?, &tools);
-            Err(match reach.ok().flatten() {
-                Some(reach) => RepairError::Gap { reach, source },
-                None => source.into(),
-            })
+            Err(gap(store, (&blocks, &tools), source))
         }
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -344,8 +342,20 @@ fn above_state(error: RepairError, to: Option<Height>, tip: Option<Height>) -> R
     }
 }
 
-fn is_gap(error: &BlockError) -> bool {
-    matches!(error, BlockError::Store(error) if error.is_corruption())
+/// The error with the height up to which an index can be made, if there is one to be asked for.
+fn gap(
+    store: &Arc<AnyStore>,
+    (blocks, tools): (&SegmentBlocks<AnyStore>, &Tools),
+    source: BlockError,
+) -> RepairError {
+    let is_gap = matches!(&source, BlockError::Store(error) if error.is_corruption());
+    let view = store.begin_read();
+    match view.map(|view| blocks.reach(&view, tools)) {
+        Ok(Ok(Some(reach))) if is_gap && check_state(store).is_ok() => {
+            RepairError::Gap { reach, source }
+        }
+        _ => source.into(),
+    }
 }
 
 /// Makes a height the tip: one commit, then file work. Doing it again finishes what was killed.

@@ -194,3 +194,24 @@ fn blocks_in_a_row_are_one_line() {
         assert_eq!(left["keepable_height"], last - 7, "{left}");
     }
 }
+
+/// A repair that could not make the index again said which record is not there, and not which
+/// height can be asked for: `index-rebuild` did.
+#[test]
+fn the_height_up_to_which_a_lost_index_can_be_repaired_is_named_and_works() {
+    for engine in disk_engines() {
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, place.path(), Bodies::Segments, TIP);
+        let number = super::place(&store, TIP).0;
+        let reach = super::heights_in(&store, number).0 - 1;
+        std::fs::remove_file(file(&store, number)).unwrap();
+        super::lose(&store, "blocks.places", None);
+        let before = super::snapshot_rows(&store);
+        let named = format!("--to-height {reach} makes the index");
+        repair(&store, &["--write"]).refused(1, &[&named, "no sound record of"]);
+        assert_eq!(super::snapshot_rows(&store), before, "{engine}");
+        let to = reach.to_string();
+        repair(&store, &["--write", "--to-height", &to]).ok();
+        assert_eq!(check(&store).ok().json()["tip"], reach, "{engine}");
+    }
+}
