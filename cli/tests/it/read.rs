@@ -216,6 +216,15 @@ fn blocks_are_listed_both_ways() {
         assert_eq!(list(&["--reverse", "--start", "2"]), [2, 1]);
         let hash = printed(&blocks[6].hash);
         assert_eq!(list(&["--hash", &hash, "--limit", "2"]), [7, 8]);
+        // A refused list was begun, and no JSON.
+        for (from, code, words) in [
+            (["--hash", "00"], 1, "no block of hash 00"),
+            (["--hash", "zz"], 2, "hexadecimal"),
+            (["--tx", "zz"], 2, "hexadecimal"),
+        ] {
+            let args = ["blocks", "list", "--store", &store, "--output", "json"];
+            run(args.iter().chain(&from)).refused(code, &[words]);
+        }
         assert_eq!(list(&["--tx", &printed(&blocks[4].tx_ids[1])]), [5]);
         let tx = printed(&blocks[4].tx_ids[1]);
         let places = run(["blocks", "list", "--store", &store, "--tx", &tx]).ok();

@@ -235,14 +235,11 @@ fn to_line(row: &Row) -> String {
 pub(super) fn list(args: &BlocksListArgs, out: &mut Output) -> Result<()> {
     let source = Source::open(&args.store)?;
     let limit = args.limit.unwrap_or(u64::MAX);
-    let mut list = out.list(match args.from.tx {
-        Some(_) => HEAD_OF_PLACES,
-        None => HEAD,
-    })?;
     if let Some(tx) = &args.from.tx {
         let places = source
             .blocks
             .tx_places(&source.view, &TxId::new(&source.parse(tx)?)?)?;
+        let mut list = out.list(HEAD_OF_PLACES)?;
         for (place, _) in places.into_iter().zip(0..limit) {
             let info = source.info(place.height)?;
             list.row(&source.row(&info, Some(place.position)), to_line)?;
@@ -253,12 +250,14 @@ pub(super) fn list(args: &BlocksListArgs, out: &mut Output) -> Result<()> {
         source.blocks.tail(&source.view)?,
         source.blocks.tip(&source.view)?,
     );
-    let (Some(tail), Some(tip)) = ends else {
-        return list.end();
-    };
     let asked = match &args.from.hash {
         Some(hash) => Some(source.height_of(hash)?),
         None => args.from.start.map(Height::new),
+    };
+    // What is refused is refused before a list is begun, which would be half a document.
+    let mut list = out.list(HEAD)?;
+    let (Some(tail), Some(tip)) = ends else {
+        return list.end();
     };
     let mut next = if args.reverse {
         Some(asked.unwrap_or(tip.height).min(tip.height))
