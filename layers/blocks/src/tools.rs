@@ -183,13 +183,17 @@ impl<S: KvStore> SegmentBlocks<S> {
             }
             recorded => recorded?,
         };
+        let tx_ids = match self.index.tx_ids(reader, info.height) {
+            Err(BlockError::Store(error)) if error.is_corruption() => None,
+            tx_ids => Some(tx_ids?),
+        };
         let what = if recorded.info != *info {
             "its entry and its record are of different blocks"
         } else if u64::from(at.body.bytes) != info.body_bytes
             || seglog::checksum(recorded.body) != at.body.checksum
         {
             "its place is not that of its body"
-        } else if self.index.tx_ids(reader, info.height)? != recorded.tx_ids {
+        } else if tx_ids.as_ref() != Some(&recorded.tx_ids) {
             "its transactions are not those of its record"
         } else {
             return Ok(BodyState::Sound(placed));
