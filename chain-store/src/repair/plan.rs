@@ -228,6 +228,9 @@ pub(super) fn plan_of(
     }
     plan_index(look, (to, tip_cut), is_index_damaged, &mut plan);
     let end = match to {
+        // A place that lies would cut sound blocks off, so an index is made again first, and what
+        // is behind its tip then goes with the next plan.
+        _ if is_index_damaged => None,
         Some(to) => look.blocks.placed(&look.view, to).ok().flatten(),
         // What is damaged is not beyond the commit point, and what is beyond goes with it later.
         None => look

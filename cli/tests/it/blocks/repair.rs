@@ -9,7 +9,8 @@ use chain_store::Bodies;
 use serde_json::Value;
 
 use super::{
-    TIP, check, digests, file, flip, heights_in, lose, made, place, put, repair, scribble, segments,
+    FIRST, TIP, check, digests, file, flip, heights_in, lose, made, place, put, repair, scribble,
+    segments, unhex,
 };
 use crate::support::{disk_engines, finish, run, seed, snapshot, start};
 
@@ -122,6 +123,47 @@ fn names_and_rows_are_mended_without_losing_a_block() {
             assert_eq!(digests(&store), digest, "{engine}, harm {at}");
             check(&store).ok();
             run(["verify", "--store", &store]).ok();
+        }
+    }
+}
+
+/// A place of the tip that lies made everything behind it what was never committed: the index was
+/// made again, and then all blocks but the lowest were cut off.
+#[test]
+fn a_place_that_lies_costs_no_block() {
+    let swapped = |store: &str, height: u64, of: u64| {
+        let rows = run([
+            "list",
+            "--store",
+            store,
+            "--table",
+            "blocks.places",
+            "--output",
+            "json",
+        ]);
+        let value = rows.ok().json()["rows"][(of - FIRST) as usize]["value"].clone();
+        put(
+            store,
+            "blocks.places",
+            &height.to_be_bytes(),
+            &unhex(&value),
+        );
+    };
+    for engine in disk_engines() {
+        for (lies, to) in [(TIP, None), (TIP - 1, Some(TIP - 1))] {
+            let place = tempfile::tempdir().unwrap();
+            let store = made(engine, place.path(), Bodies::Segments, TIP);
+            swapped(&store, lies, FIRST);
+            let to = to.map(|to: u64| to.to_string());
+            let more = to.iter().flat_map(|to| ["--to-height", &to[..]]);
+            let more: Vec<&str> = std::iter::once("--write").chain(more).collect();
+            repair(&store, &more).ok();
+            assert_eq!(
+                digests(&store),
+                digest_up_to(engine, lies),
+                "{engine}, {lies}"
+            );
+            check(&store).ok();
         }
     }
 }
