@@ -133,6 +133,7 @@ impl<S: KvStore> SegmentBlocks<S> {
         opened.beyond_commit = log.next().get() - next.get();
         if opened.beyond_commit > 0 {
             blocks.refuse_places_above(committed.map(|(tip, _)| tip))?;
+            blocks.refuse_place_of_another(committed.map(|(tip, _)| tip))?;
             tracing::info!(
                 records = opened.beyond_commit,
                 "bodies beyond the last commit are removed"
@@ -169,6 +170,28 @@ impl<S: KvStore> SegmentBlocks<S> {
             tip.height
         );
         Err(Error::corruption("table blocks.state", what).into())
+    }
+
+    /// Refuses a tip whose place is not that of its own record, before what is behind it is cut:
+    /// with the place of another block that would be committed blocks.
+    fn refuse_place_of_another(&self, tip: Option<BlockRef>) -> BlockResult<()> {
+        let view = self.store.begin_read()?;
+        let info = tip.map(|tip| self.index.info(&view, tip.height));
+        let Some(info) = info.transpose()?.flatten() else {
+            return Ok(());
+        };
+        let what = match self.check_body(&view, &info, &mut Vec::new())? {
+            BodyState::Sound(_) => return Ok(()),
+            BodyState::Unplaced(what) | BodyState::Damaged(_, what) | BodyState::Differs(what) => {
+                what
+            }
+            BodyState::Absent(_) => "its segment is absent".to_owned(),
+        };
+        let what = format!(
+            "block {}, the tip: {what}; nothing was changed",
+            info.height
+        );
+        Err(Error::corruption("the index", what).into())
     }
 
     /// Takes the segments that a pruning has left which was killed, or whose views were open to the
