@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::blocks::{PackReport, Rebuilt, SegmentBlocks};
+use ::blocks::{BodyState, PackReport, Rebuilt, SegmentBlocks};
 use seglog::SegmentNumber;
 use seglog::disk::Folder;
 use seglog::tools::{SeenKind, Tools};
@@ -21,7 +21,7 @@ use super::disk::Mapped;
 use super::plan::{Plan, TipCut, plan_of};
 use super::quarantine::{HASHES, Quarantine, TXS};
 use super::{Action, RepairError, Repaired};
-use crate::any::{AnyStore, AnyWriteTxn};
+use crate::any::{AnyReadTxn, AnyStore, AnyWriteTxn};
 use crate::bodies::{Blocks, Bodies, Cleanup, Held, chain_tag, segments_of};
 use crate::import::{AntelopeState, UnspentSet};
 
@@ -364,7 +364,7 @@ fn gap(
 /// [`RepairError`]: `WorldState` for a store with unspent outputs; `Blocks` with `OutOfRange`.
 pub fn truncate(store: &Arc<AnyStore>, to: Height) -> Result<Cut, RepairError> {
     check_state(store)?;
-    cut(store, |blocks, txn| blocks.truncate(txn, Some(to)))
+    cut(store, to, |blocks, txn| blocks.truncate(txn, Some(to)))
 }
 
 /// The tables that no cut of blocks changes: what they say of blocks that were cut is for their
@@ -385,7 +385,7 @@ pub fn other_tables(store: &AnyStore) -> Vec<String> {
 /// # Errors
 /// [`RepairError`]; `Blocks` with `OutOfRange`.
 pub fn prune(store: &Arc<AnyStore>, below: Height) -> Result<Cut, RepairError> {
-    cut(store, |blocks, txn| {
+    cut(store, below, |blocks, txn| {
         let tail = blocks.tail(txn)?.map(|tail| tail.height);
         // What is lower was pruned before; the files may be left to do.
         let below = tail.map_or(below, |tail| tail.max(below));
@@ -393,12 +393,36 @@ pub fn prune(store: &Arc<AnyStore>, below: Height) -> Result<Cut, RepairError> {
     })
 }
 
+/// Refuses to cut at a block whose place is not that of its own record: files would be cut where
+/// that lies. Which segment is absent (archived) cannot be compared.
+fn check_end(blocks: &Blocks, view: &AnyReadTxn, height: Height) -> Result<(), RepairError> {
+    let Some(segments) = blocks.segments() else {
+        return Ok(());
+    };
+    let Some(info) = segments.info(view, height)? else {
+        return Ok(());
+    };
+    match segments.check_body(view, &info, &mut Vec::new())? {
+        BodyState::Sound(_) | BodyState::Absent(_) => Ok(()),
+        BodyState::Unplaced(what) | BodyState::Damaged(_, what) | BodyState::Differs(what) => {
+            let what = format!("block {height}: {what}; nothing was changed");
+            Err(storage_api::Error::corruption("the blocks", what).into())
+        }
+    }
+}
+
+/// Cuts, where the block at `end` is then the tip or the tail.
 fn cut(
     store: &Arc<AnyStore>,
+    end: Height,
     change: impl FnOnce(&Blocks, &mut AnyWriteTxn<'_>) -> Result<Cleanup, BlockError>,
 ) -> Result<Cut, RepairError> {
     let blocks = Blocks::open(store)?;
-    let before = blocks.totals(&store.begin_read()?)?.blocks;
+    let view = store.begin_read()?;
+    let before = blocks.totals(&view)?.blocks;
+    let tail = blocks.tail(&view)?.map(|tail| tail.height);
+    check_end(&blocks, &view, tail.map_or(end, |tail| tail.max(end)))?;
+    drop(view);
     let mut txn = store.begin_write()?;
     let cleanup = change(&blocks, &mut txn)?;
     txn.commit(Durability::Durable)?;

@@ -150,6 +150,22 @@ fn a_place_that_lies_costs_no_block() {
         );
     };
     for engine in disk_engines() {
+        // Cutting at such a block cut files where its place lies.
+        let place = tempfile::tempdir().unwrap();
+        let store = made(engine, place.path(), Bodies::Segments, TIP);
+        swapped(&store, 40, FIRST);
+        swapped(&store, 30, TIP - 3);
+        let files = snapshot(&segments(&store));
+        for (cut, to) in [
+            ("truncate", ["--to-height", "40"]),
+            ("prune", ["--below", "30"]),
+        ] {
+            let all = ["blocks", cut, "--store", &store, "--write"];
+            run(all.iter().chain(&to)).refused(1, &["nothing was changed"]);
+        }
+        assert!(snapshot(&segments(&store)) == files, "{engine}");
+        repair(&store, &["--write"]).ok();
+        assert_eq!(digests(&store), digest_up_to(engine, TIP), "{engine}");
         for (lies, to) in [(TIP, None), (TIP - 1, Some(TIP - 1))] {
             let place = tempfile::tempdir().unwrap();
             let store = made(engine, place.path(), Bodies::Segments, TIP);
