@@ -287,9 +287,10 @@ fn rename_all(tools: &Tools, actions: &[Action]) -> Result<(), RepairError> {
 /// committed, else up to the last record.
 ///
 /// # Errors
-/// [`RepairError`]: `Unsupported` without segments, `WorldState` where the state follows
-/// another block, or nothing says which; `Unsupported` for one above the block that it follows; `Height` for one above or below every record; `Gap`, or `Blocks` with
-/// `Corruption`, where the segments do not hold a whole chain. Nothing is changed then.
+/// [`RepairError`]: `Unsupported` without segments, `WorldState` where the state follows another
+/// block, or nothing says which; `Unsupported` for one above the block that it follows; `Height`
+/// for one above or below every record; `Gap`, or `Blocks` with `Corruption`, where the segments do
+/// not hold a whole chain. Nothing is changed then.
 pub fn index_rebuild(store: &Arc<AnyStore>, to: Option<Height>) -> Result<Rebuilt, RepairError> {
     check_segments(store)?;
     let folder = segments_of(store)?;

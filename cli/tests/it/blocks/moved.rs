@@ -229,7 +229,7 @@ fn a_state_is_not_left_behind_by_an_index_above_it() {
             &["--bodies", "segments"],
         )
         .ok();
-        // The same store with bodies of the ten blocks above, as a commit that was killed leaves it.
+        // The same store with bodies of ten blocks above, as a commit that was killed leaves it.
         let whole = place.path().join("whole");
         let copy = ["copy", "--store", &store, "--to", whole.to_str().unwrap()];
         run(copy).ok();
