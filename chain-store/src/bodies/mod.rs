@@ -168,7 +168,12 @@ impl FromStr for Bodies {
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let place = tempfile::tempdir()?;
-/// # let url = format!("redb:{}", place.path().join("node").display());
+/// # // The engine is the first that this build has; in memory, segments have no directory.
+/// # let mut engines = chain_store::EngineName::compiled();
+/// # let Some(engine) = engines.find(|engine| *engine != chain_store::EngineName::Mem) else {
+/// #     return Ok(());
+/// # };
+/// # let url = format!("{engine}:{}", place.path().join("node").display());
 /// let mut schema = Bodies::Segments.schema(ChecksumSetting::None)?;
 /// schema.merge(&Schema::new([&TableDef::new("state")])?)?;
 /// let store = Arc::new(AnyStore::open(&url, &schema)?);
