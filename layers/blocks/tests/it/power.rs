@@ -45,13 +45,14 @@ fn acts(dice: &mut ChaCha8Rng) -> Vec<Act> {
     acts
 }
 
+/// A block with all that it is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Owned {
-    height: u64,
-    hash: [u8; 32],
-    parent: [u8; 32],
-    tx_ids: Vec<TxId>,
-    body: Vec<u8>,
+pub(crate) struct Owned {
+    pub(crate) height: u64,
+    pub(crate) hash: [u8; 32],
+    pub(crate) parent: [u8; 32],
+    pub(crate) tx_ids: Vec<TxId>,
+    pub(crate) body: Vec<u8>,
 }
 
 fn block(dice: &mut ChaCha8Rng, chain: &[Owned]) -> Owned {
@@ -69,10 +70,14 @@ fn block(dice: &mut ChaCha8Rng, chain: &[Owned]) -> Owned {
 }
 
 impl Owned {
-    fn borrowed(&self) -> NewBlock<'_> {
+    pub(crate) fn hash(&self) -> BlockHash {
+        BlockHash::new(&self.hash).unwrap()
+    }
+
+    pub(crate) fn borrowed(&self) -> NewBlock<'_> {
         NewBlock {
             height: Height::new(self.height),
-            hash: BlockHash::new(&self.hash).unwrap(),
+            hash: self.hash(),
             parent: BlockHash::new(&self.parent).unwrap(),
             tx_ids: &self.tx_ids,
             body: &self.body,

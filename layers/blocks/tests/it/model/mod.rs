@@ -17,43 +17,17 @@ use std::sync::Arc;
 use blocks::{Cleanup, ReadAhead, SegmentBlocks, SegmentOptions, Staged};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use storage_api::blocks::{
-    BlockError, BlockHash, BlockQuery, BlockResult, BlockStore, Height, NewBlock, TxId,
-};
+use storage_api::blocks::{BlockError, BlockQuery, BlockResult, BlockStore, Height, TxId};
 use storage_api::{Durability, KvStore, WriteTxn};
 
+use crate::power::Owned;
 use crate::small;
 use ground::{Ground, OverRedb, OverSim};
 
 const SEED: u64 = 0x6d6f_6465;
 
-/// A block that lives as long as the test.
-#[derive(Debug, PartialEq, Eq)]
-struct Owned {
-    height: u64,
-    hash: [u8; 32],
-    parent: [u8; 32],
-    tx_ids: Vec<TxId>,
-    body: Vec<u8>,
-}
-
+/// Its blocks live as long as the test.
 type Chain = Vec<&'static Owned>;
-
-impl Owned {
-    fn hash(&self) -> BlockHash {
-        BlockHash::new(&self.hash).unwrap()
-    }
-
-    fn as_new(&'static self) -> NewBlock<'static> {
-        NewBlock {
-            height: Height::new(self.height),
-            hash: self.hash(),
-            parent: BlockHash::new(&self.parent).unwrap(),
-            tx_ids: &self.tx_ids,
-            body: &self.body,
-        }
-    }
-}
 
 struct Life<G: Ground> {
     seed: u64,
@@ -182,7 +156,7 @@ impl<G: Ground> Life<G> {
 
     fn stage(&mut self) -> BlockResult<()> {
         let block = self.arrive();
-        let staged = self.blocks().stage(block.as_new())?;
+        let staged = self.blocks().stage(block.borrowed())?;
         self.staged.push((block, staged));
         if self.staged.len() > 12 {
             // Forgotten without harm.
